@@ -1,0 +1,27 @@
+"""Samplers that take a generator: drawn on the generator's device, then moved to where they are needed."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from torch import Tensor
+
+
+def _source(device: torch.device, generator: torch.Generator | None) -> torch.device:
+    return device if generator is None else generator.device
+
+
+def uniform(shape: Sequence[int], *, device: torch.device, generator: torch.Generator | None = None) -> Tensor:
+    """Float32 samples of U[0, 1)."""
+    return torch.rand(tuple(shape), device=_source(device, generator), generator=generator).to(device)
+
+
+def normal(shape: Sequence[int], *, device: torch.device, generator: torch.Generator | None = None) -> Tensor:
+    """Float32 samples of N(0, 1)."""
+    return torch.randn(tuple(shape), device=_source(device, generator), generator=generator).to(device)
+
+
+def seeded(*numbers: int) -> torch.Generator:
+    """A CPU generator that depends on all ``numbers`` (non-negative) and on nothing else."""
+    state = np.random.SeedSequence(numbers).generate_state(1, np.uint64)[0]
+    return torch.Generator().manual_seed(int(state))
