@@ -5,18 +5,20 @@ The subpackages load on first use, so ``import restorekit`` costs nothing until 
 
 import importlib
 from types import ModuleType
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from restorekit import augment, data, evaluation, image, inference, layers, metrics, models, train
 
 __version__ = "0.1.0"
 
-_SUBPACKAGES = ("augment", "data", "evaluation", "image", "inference", "layers", "metrics", "models", "train")
-
-__all__ = ["__version__", *_SUBPACKAGES]
+__all__ = ["__version__", "augment", "data", "evaluation", "image", "inference", "layers", "metrics", "models", "train"]
 
 
 def __getattr__(name: str) -> ModuleType:
-    if name in _SUBPACKAGES:
+    if name in __all__:
         return importlib.import_module(f"{__name__}.{name}")
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}; its parts are {', '.join(_SUBPACKAGES)}")
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}; its parts are {', '.join(__all__[1:])}")
 
 
 def __dir__() -> list[str]:

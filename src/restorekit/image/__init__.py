@@ -1,0 +1,1 @@
+"""Pictures as tensors: reading and writing, colour, filtering, flips and rotations, resampling."""
