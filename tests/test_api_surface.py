@@ -1,0 +1,123 @@
+"""The public names, and what each of them must say about itself.
+
+A name that appears or goes is a decision: write it down with ``python tests/test_api_surface.py --write``.
+"""
+
+import importlib
+import inspect
+import json
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+PACKAGE = ROOT / "src" / "restorekit"
+SURFACE = Path(__file__).with_name("api_surface.json")
+
+
+def public_modules() -> list[str]:
+    """The package, its parts, and every module below them that declares ``__all__``."""
+    names = []
+    for path in sorted(PACKAGE.rglob("*.py")):
+        parts = [part for part in path.relative_to(PACKAGE).with_suffix("").parts if part != "__init__"]
+        is_part = path.name == "__init__.py" or len(parts) == 1
+        if not any(part.startswith("_") for part in parts) and (is_part or "\n__all__" in path.read_text()):
+            names.append(".".join(["restorekit", *parts]))
+    return names
+
+
+def surface() -> dict[str, list[str]]:
+    return {name: sorted(importlib.import_module(name).__all__) for name in public_modules()}
+
+
+def public_callables() -> dict[str, Callable[..., object]]:
+    found = {}
+    for module, names in surface().items():
+        for name in names:
+            value = getattr(importlib.import_module(module), name)
+            if inspect.isclass(value) or inspect.isroutine(value):
+                found[f"{module}.{name}"] = value
+    return found
+
+
+def parameters(value: Callable[..., object]) -> list[str]:
+    return [name for name in inspect.signature(value).parameters if name not in {"self", "cls"}]
+
+
+def missing_sections(value: Callable[..., object]) -> list[str]:
+    """What the docstring of a public function or class still owes to its reader."""
+    text = value.__doc__ or ""
+    if not text.strip():
+        return ["docstring"]
+    sections = {line.strip() for line in text.splitlines()}
+    missing = [section for section, needed in (
+        ("Args:", bool(parameters(value))),
+        ("Returns:", not inspect.isclass(value) and inspect.signature(value).return_annotation not in {None, "None"}),
+        ("Example:", True),
+    ) if needed and not sections & {section, section.replace("Args", "Attributes")}]  # fmt: skip
+    if not missing and ">>> " not in text:
+        missing.append("a doctest in Example:")
+    undocumented = [name for name in parameters(value) if f"{name}:" not in text and "Args:" in sections]
+    return missing + [f"Args: {name}" for name in undocumented]
+
+
+def test_the_public_names_are_the_recorded_ones():
+    assert surface() == json.loads(SURFACE.read_text(encoding="utf-8"))
+
+
+def test_every_module_gives_what_it_promises():
+    for module, names in surface().items():
+        assert len(names) == len(set(names)), module
+        assert [name for name in names if not hasattr(importlib.import_module(module), name)] == []
+
+
+def test_there_is_something_public():
+    assert {"restorekit", "restorekit.image", "restorekit.models"} <= set(public_modules())
+    assert "restorekit.augment.cutblur" in public_callables()
+
+
+@pytest.mark.parametrize("name", list(public_callables()))
+def test_every_public_callable_explains_itself(name):
+    assert missing_sections(public_callables()[name]) == []
+
+
+def _bare(x: int) -> int:
+    return x
+
+
+def _half(x: int, y: int) -> int:
+    """Add.
+
+    Args:
+        x: One.
+
+    Returns:
+        The sum.
+
+    Example:
+        as you like
+    """
+    return x + y
+
+
+def _full(x: int) -> None:
+    """Do nothing.
+
+    Args:
+        x: Anything.
+
+    Example:
+        >>> _full(1)
+    """
+
+
+def test_missing_sections_finds_what_is_missing():
+    assert missing_sections(_bare) == ["docstring"]
+    assert missing_sections(_half) == ["a doctest in Example:", "Args: y"]
+    assert missing_sections(_full) == []
+
+
+if __name__ == "__main__" and sys.argv[1:] == ["--write"]:
+    SURFACE.write_text(json.dumps(surface(), indent=2) + "\n", encoding="utf-8")

@@ -1,0 +1,142 @@
+"""The house rules that a newcomer relies on: where a test lies, how long a file is, which pages exist."""
+
+import ast
+import io
+import re
+import tokenize
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+PACKAGE = ROOT / "src" / "restorekit"
+TESTS = ROOT / "tests"
+
+MAX_FILE_LINES = 400
+MAX_FUNCTION_LINES = 40
+VAGUE = {"utils", "util", "common", "core", "helpers", "helper", "misc", "tools"}
+
+# Private files without a test of their own: what they do is tested through the named public entry.
+PRIVATE = {
+    "_check.py": "tests/test_check.py",
+    "_random.py": "tests/test_random.py",
+}
+# __init__ files that hold more than imports, and the test that covers them.
+SPEAKING_INITS = {
+    "__init__.py": "tests/test_package.py",
+}
+# Files over 400 lines and functions over 40 code lines, each with the reason.
+LONG_FILES: dict[str, str] = {}
+LONG_FUNCTIONS: dict[str, str] = {}
+
+
+def _sources(root: Path = PACKAGE) -> list[str]:
+    return sorted(path.relative_to(root).as_posix() for path in root.rglob("*.py"))
+
+
+def _expected_test(source: str) -> str:
+    folder, _, name = source.rpartition("/")
+    return f"{folder}/test_{name}".lstrip("/")
+
+
+def code_lines(source: str) -> Iterator[tuple[str, int]]:
+    """Name and number of code lines of each function; blank lines, comments and docstrings are free."""
+    quiet = {tokenize.COMMENT, tokenize.NL, tokenize.NEWLINE, tokenize.INDENT, tokenize.DEDENT, tokenize.ENDMARKER}
+    lines: set[int] = set()
+    for token in tokenize.generate_tokens(io.StringIO(source).readline):
+        if token.type not in quiet:
+            lines.update(range(token.start[0], token.end[0] + 1))
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            own = lines & set(range(node.lineno, (node.end_lineno or node.lineno) + 1))
+            if ast.get_docstring(node, clean=False) is not None:
+                own -= set(range(node.body[0].lineno, (node.body[0].end_lineno or 0) + 1))
+            yield node.name, len(own)
+
+
+def test_every_public_file_has_its_test():
+    public = [s for s in _sources() if not s.rpartition("/")[2].startswith("_")]
+    assert public
+    missing = [f"{source} needs tests/{_expected_test(source)}" for source in public
+               if not (TESTS / _expected_test(source)).is_file()]  # fmt: skip
+    assert missing == []
+
+
+def test_private_files_are_listed_with_the_test_that_covers_them():
+    private = {s for s in _sources() if re.match(r"_(?!_)", s.rpartition("/")[2])}
+    assert private == set(PRIVATE)
+    assert [test for test in PRIVATE.values() if not (ROOT / test).is_file()] == []
+
+
+def test_inits_that_define_something_are_listed_with_the_test_that_covers_them():
+    definitions = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
+    inits = [s for s in _sources() if s.endswith("__init__.py")]
+    speaking = {s for s in inits if any(isinstance(n, definitions) for n in ast.parse((PACKAGE / s).read_text()).body)}
+    assert speaking == set(SPEAKING_INITS)
+    assert [test for test in SPEAKING_INITS.values() if not (ROOT / test).is_file()] == []
+
+
+def test_every_test_belongs_to_something():
+    """A test file left behind by a renamed source file would go on guarding nothing."""
+    about_the_project = {"api_surface", "docs", "imports", "layout", "package"}
+    known = {_expected_test(source) for source in _sources()} | {test.removeprefix("tests/") for test in
+             [*PRIVATE.values(), *SPEAKING_INITS.values()]}  # fmt: skip
+    known |= {f"test_{name}.py" for name in about_the_project}
+    elsewhere = ("contract/", "examples/", "benchmarks/")
+    tests = [path.relative_to(TESTS).as_posix() for path in TESTS.rglob("test_*.py")]
+    assert [test for test in tests if test not in known and not test.startswith(elsewhere)] == []
+
+
+def test_names_say_something():
+    assert [s for s in _sources() if VAGUE & {part.removesuffix(".py").strip("_") for part in s.split("/")}] == []
+
+
+def test_files_fit_in_the_head():
+    long = {s for s in _sources() if len((PACKAGE / s).read_text(encoding="utf-8").splitlines()) > MAX_FILE_LINES}
+    assert long == set(LONG_FILES)
+
+
+def test_functions_fit_on_a_screen():
+    long = {
+        f"{source}:{name}"
+        for source in _sources()
+        for name, length in code_lines((PACKAGE / source).read_text(encoding="utf-8"))
+        if length > MAX_FUNCTION_LINES
+    }
+    assert long == set(LONG_FUNCTIONS)
+
+
+def test_code_lines_counts_code_alone():
+    source = '''
+def f(
+    x,
+):
+    """Two
+    lines."""
+    # a comment
+
+    text = """a string
+    is code"""
+    return text  # with a remark
+'''
+    assert list(code_lines(source)) == [("f", 6)]
+
+
+def _parts() -> list[str]:
+    folders = [path.parent.name for path in PACKAGE.glob("*/__init__.py")]
+    return sorted([*folders, *(path.stem for path in PACKAGE.glob("*.py") if not path.name.startswith("_"))])
+
+
+@pytest.mark.parametrize("part", _parts())
+def test_every_part_has_a_docs_page(part):
+    page = (ROOT / "docs" / "api" / f"{part}.md").read_text(encoding="utf-8")
+    assert f"::: restorekit.{part}\n" in page
+    assert f"api/{part}.md" in (ROOT / "mkdocs.yml").read_text(encoding="utf-8")
+
+
+def test_examples_are_numbered_from_one():
+    names = sorted(path.name for path in (ROOT / "examples").glob("*.py"))
+    assert names
+    assert [re.fullmatch(r"\d\d_[a-z0-9_]+\.py", name) is not None for name in names] == [True] * len(names)
+    assert [int(name[:2]) for name in names] == list(range(1, len(names) + 1))
