@@ -14,6 +14,7 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "src" / "restorekit"
+MAX_EXAMPLE_LINES = 4
 SURFACE = Path(__file__).with_name("api_surface.json")
 
 
@@ -57,8 +58,11 @@ def missing_sections(value: Callable[..., object]) -> list[str]:
         ("Returns:", not inspect.isclass(value) and inspect.signature(value).return_annotation not in {None, "None"}),
         ("Example:", True),
     ) if needed and not sections & {section, section.replace("Args", "Attributes")}]  # fmt: skip
-    if not missing and ">>> " not in text:
-        missing.append("a doctest in Example:")
+    doctest = [line for line in text.splitlines() if line.lstrip().startswith((">>> ", "... "))]
+    if not missing and not 1 <= len(doctest) <= MAX_EXAMPLE_LINES:
+        missing.append(f"a doctest of 1 to {MAX_EXAMPLE_LINES} lines in Example:")
+    if "+SKIP" in text:
+        missing.append("an Example: that runs")
     undocumented = [name for name in parameters(value) if f"{name}:" not in text and "Args:" in sections]
     return missing + [f"Args: {name}" for name in undocumented]
 
@@ -115,7 +119,7 @@ def _full(x: int) -> None:
 
 def test_missing_sections_finds_what_is_missing():
     assert missing_sections(_bare) == ["docstring"]
-    assert missing_sections(_half) == ["a doctest in Example:", "Args: y"]
+    assert missing_sections(_half) == ["a doctest of 1 to 4 lines in Example:", "Args: y"]
     assert missing_sections(_full) == []
 
 
