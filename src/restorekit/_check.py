@@ -10,9 +10,13 @@ from torch import Tensor
 def check_batch(x: Tensor, name: str = "x", *, channels: int | None = None) -> None:
     """Require a non-empty real floating-point tensor (N, C, H, W), with ``channels`` channels if given."""
     if not isinstance(x, Tensor):
-        raise TypeError(f"{name} must be a torch.Tensor (N, C, H, W), got {type(x).__name__}; image.to_tensor makes one")
+        raise TypeError(
+            f"{name} must be a torch.Tensor (N, C, H, W), got {type(x).__name__}; image.to_tensor makes one"
+        )
     if not x.is_floating_point():
-        raise TypeError(f"{name} must be a real floating-point tensor in [0, 1], got {x.dtype}; image.to_tensor converts")
+        raise TypeError(
+            f"{name} must be a real floating-point tensor in [0, 1], got {x.dtype}; image.to_tensor converts"
+        )
     if x.ndim != 4:
         raise ValueError(f"{name} must have 4 dimensions (N, C, H, W), got shape {tuple(x.shape)}")
     if x.numel() == 0:

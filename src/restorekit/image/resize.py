@@ -1,10 +1,9 @@
-"""Resampling that agrees with MATLAB's ``imresize``, as tensors (``resize``) and as uint8 pictures (``resize_uint8``)."""
+"""Resampling that agrees with MATLAB's ``imresize``: tensors, and uint8 pictures to the bit."""
 
 import math
-from collections.abc import Callable
 from fractions import Fraction
 from functools import lru_cache
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -12,161 +11,89 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from restorekit._check import check_batch
+from restorekit.image._taps import KERNELS, Array, Edge, Kernel, Like, Taps, fold, make_taps
 
-Kernel = Literal["bicubic", "bilinear", "box", "lanczos2", "lanczos3", "nearest"]
-Edge = Literal["reflect", "replicate"]
-Like = Literal["matlab", "torch"]
-_Array = NDArray[np.float64]
-
-_BLOCK = 8  # outputs and inputs that one small matrix spans at least: wide enough for a fast product, narrow enough to stay a band
-
-
-def _cubic(a: float) -> Callable[[_Array], _Array]:
-    def kernel(x: _Array) -> _Array:
-        x = np.abs(x)
-        near = ((a + 2) * x - (a + 3)) * x * x + 1
-        far = ((a * x - 5 * a) * x + 8 * a) * x - 4 * a
-        return np.where(x <= 1, near, np.where(x < 2, far, 0.0))
-
-    return kernel
-
-
-def _triangle(x: _Array) -> _Array:
-    return np.maximum(0.0, 1 - np.abs(x))
-
-
-def _box(x: _Array) -> _Array:
-    return ((x >= -0.5) & (x < 0.5)).astype(np.float64)
-
-
-def _lanczos(lobes: int) -> Callable[[_Array], _Array]:
-    return lambda x: np.where(np.abs(x) < lobes, np.sinc(x) * np.sinc(x / lobes), 0.0)
-
-
-_KERNELS: dict[str, tuple[int, Callable[[_Array], _Array]]] = {  # name -> (support in samples, function)
-    "bicubic": (4, _cubic(-0.5)),
-    "bilinear": (2, _triangle),
-    "box": (1, _box),
-    "lanczos2": (4, _lanczos(2)),
-    "lanczos3": (6, _lanczos(3)),
-    "nearest": (1, _box),
-}
-_TORCH_CUBIC = (4, _cubic(-0.75))  # torch's cubic differs without antialiasing only
-
-
-class _Taps(NamedTuple):
-    """One axis: output i is ``sum_k weights[i, k] * x[index[i, k]]``; ``first`` is the index before edges are folded."""
-
-    first: NDArray[np.int64]  # (outputs,)
-    index: NDArray[np.int64]  # (outputs, taps)
-    weights: _Array  # (outputs, taps), rows sum to one
+_BLOCK = 8  # outputs and inputs that a block spans at least: enough for a fast product, still a band
+_PERIOD = 128  # longest period of the weights (in samples) that is worth one shared matrix
 
 
 class _Blocks(NamedTuple):
-    """The same axis as small matrices, each producing a run of outputs from a run of inputs."""
+    """One axis as small matrices, each making a run of outputs from a run of inputs."""
 
-    index: NDArray[np.int64]  # (blocks, span) inputs that each block reads
-    weights: _Array  # (blocks, outputs per block, span)
+    source: NDArray[np.int64]  # (blocks, span) inputs that each block reads
+    weights: Array  # (blocks, outputs per block, span)
     regular: range  # blocks that share one matrix and read `span` consecutive samples inside the picture
     step: int  # input samples between two regular blocks
-
-
-def _fold(index: NDArray[np.int64], length: int, edge: Edge) -> NDArray[np.int64]:
-    if edge == "replicate":
-        return index.clip(0, length - 1)
-    index = index % (2 * length)  # mirrored with the edge pixel repeated, as often as needed
-    return np.where(index < length, index, 2 * length - 1 - index)
-
-
-@lru_cache(maxsize=64)
-def _taps(length: int, outputs: int, scale: Fraction, kernel: Kernel, antialias: bool, edge: Edge, like: Like) -> _Taps:
-    width, function = _KERNELS[kernel]
-    if like == "torch" and kernel == "bicubic" and not antialias:
-        width, function = _TORCH_CUBIC
-    shrink = min(float(scale), 1.0) if antialias and kernel != "nearest" else 1.0
-    p, q = scale.numerator, scale.denominator
-    # Output centre ((i + 1/2) / scale - 1/2) as whole part and remainder: exact integers keep every period identical.
-    numerator = (2 * np.arange(outputs, dtype=np.int64) + 1) * q - p
-    whole, rest = numerator // (2 * p), (numerator % (2 * p)) / (2 * p)
-    reach = math.ceil(width / shrink / 2) + 1
-    offsets = np.arange(-reach, reach + 1)
-    weights = function((rest[:, None] - offsets) * shrink)
-    used = np.flatnonzero(weights.any(axis=0))
-    offsets, weights = offsets[used[0] : used[-1] + 1], weights[:, used[0] : used[-1] + 1]
-    index = whole[:, None] + offsets
-    if like == "torch" and antialias:  # torch and Pillow cut the window at the border
-        weights = np.where((index >= 0) & (index < length), weights, 0.0)
-    weights = weights / weights.sum(axis=1, keepdims=True)
-    return _Taps(whole + offsets[0], _fold(index, length, "replicate" if like == "torch" else edge), weights)
 
 
 @lru_cache(maxsize=64)
 def _blocks(
     length: int, outputs: int, scale: Fraction, kernel: Kernel, antialias: bool, edge: Edge, like: Like
 ) -> _Blocks:
-    first, index, weights = _taps(length, outputs, scale, kernel, antialias, edge, like)
+    first, _, weights = make_taps(length, outputs, scale, kernel, antialias, edge, like)
     p, q = scale.numerator, scale.denominator
     repeat = max(math.ceil(_BLOCK / p), math.ceil(_BLOCK / q))
-    size, step = (p * repeat, q * repeat) if p <= 4 * _BLOCK and q <= 4 * _BLOCK else (_BLOCK, 0)
+    size, step = (p * repeat, q * repeat) if p <= _PERIOD and q <= _PERIOD else (_BLOCK, 0)
     count = math.ceil(outputs / size)
     row = np.minimum(np.arange(count * size), outputs - 1)  # the last block repeats its last output, dropped later
     start = first[row[::size]]
-    taps = weights.shape[1]
+    width = weights.shape[1]
     shift = first[row] - np.repeat(start, size)
-    span = int(shift.max()) + taps
+    span = int(shift.max()) + width
     matrices = np.zeros((count * size, span))
-    np.put_along_axis(matrices, shift[:, None] + np.arange(taps), weights[row], axis=1)
+    np.put_along_axis(matrices, shift[:, None] + np.arange(width), weights[row], axis=1)
     inside = np.flatnonzero((start >= 0) & (start + span <= length) & (np.arange(count) < outputs // size))
     regular = range(int(inside[0]), int(inside[-1]) + 1) if step and inside.size else range(0)
-    reads = _fold(start[:, None] + np.arange(span), length, "replicate" if like == "torch" else edge)
+    reads = fold(start[:, None] + np.arange(span), length, "replicate" if like == "torch" else edge)
     return _Blocks(reads, matrices.reshape(count, size, span), regular, step)
 
 
 def _resize_rows(x: Tensor, outputs: int, blocks: _Blocks) -> Tensor:
     """Resample axis 1 of planes (P, H, W)."""
     weights = torch.from_numpy(blocks.weights).to(x)
-    if x.requires_grad or x.device.type != "cpu" or len(blocks.regular) < 2:
-        return _multiply(weights, x, blocks.index, outputs)
+    differentiated = x.requires_grad and torch.is_grad_enabled()
+    if differentiated or x.device.type != "cpu" or len(blocks.regular) < 2:
+        return _multiply(weights, x, blocks.source, outputs)
     size, span = blocks.weights.shape[1:]
     begin, end = blocks.regular.start, blocks.regular.stop
     out = x.new_empty(x.shape[0], outputs, x.shape[2])
-    out[:, : begin * size] = _multiply(weights[:begin], x, blocks.index[:begin], begin * size)
-    out[:, end * size :] = _multiply(weights[end:], x, blocks.index[end:], outputs - end * size)
+    out[:, : begin * size] = _multiply(weights[:begin], x, blocks.source[:begin], begin * size)
+    out[:, end * size :] = _multiply(weights[end:], x, blocks.source[end:], outputs - end * size)
     # Between the borders the blocks share one matrix and their windows are views: nothing is gathered or copied.
     shared = weights[begin].expand(end - begin, -1, -1)
-    start = int(blocks.index[begin, 0])
+    start = int(blocks.source[begin, 0])
     for plane, target in zip(x, out, strict=True):
         windows = plane[start:].unfold(0, span, blocks.step)[: end - begin].transpose(1, 2)
         torch.bmm(shared, windows, out=target[begin * size : end * size].view(end - begin, size, -1))
     return out
 
 
-def _multiply(weights: Tensor, x: Tensor, index: NDArray[np.int64], outputs: int) -> Tensor:
+def _multiply(weights: Tensor, x: Tensor, source: NDArray[np.int64], outputs: int) -> Tensor:
     if not outputs:
         return x[:, :0]
-    gathered = x.index_select(1, torch.from_numpy(index.ravel()).to(x.device))
-    windows = gathered.view(x.shape[0], *index.shape, x.shape[2])  # (P, blocks, span, W)
+    gathered = x.index_select(1, torch.from_numpy(source.ravel()).to(x.device))
+    windows = gathered.view(x.shape[0], *source.shape, x.shape[2])  # (P, blocks, span, W)
     return torch.matmul(weights, windows).flatten(1, 2)[:, :outputs]
 
 
 def _resize_columns(x: Tensor, outputs: int, blocks: _Blocks) -> Tensor:
     """Resample axis 1 of rows (R, W)."""
     weights = torch.from_numpy(blocks.weights).to(x)
-    count, size, span = weights.shape
+    count, _, span = weights.shape
     if len(blocks.regular) < 2:
-        windows = x[:, torch.from_numpy(blocks.index).to(x.device)].transpose(0, 1)  # (blocks, R, span)
+        windows = x[:, torch.from_numpy(blocks.source).to(x.device)].transpose(0, 1)  # (blocks, R, span)
         return torch.bmm(windows, weights.transpose(1, 2)).transpose(0, 1).flatten(1)[:, :outputs]
     begin, end = blocks.regular.start, blocks.regular.stop
-    start = int(blocks.index[begin, 0])
+    start = int(blocks.source[begin, 0])
     windows = x[:, start:].unfold(1, span, blocks.step)[:, : end - begin]  # (R, blocks, span)
     middle = (windows @ weights[begin].T).flatten(1)
     borders = (range(begin), range(end, count))
-    left, right = (_resize_border(x, weights, blocks.index, border) for border in borders)
+    left, right = (_resize_border(x, weights, blocks.source, border) for border in borders)
     return torch.cat([left, middle, right], dim=1)[:, :outputs]
 
 
-def _resize_border(x: Tensor, weights: Tensor, index: NDArray[np.int64], which: range) -> Tensor:
-    pieces = [x.index_select(1, torch.from_numpy(index[i]).to(x.device)) @ weights[i].T for i in which]
+def _resize_border(x: Tensor, weights: Tensor, source: NDArray[np.int64], which: range) -> Tensor:
+    pieces = [x.index_select(1, torch.from_numpy(source[i]).to(x.device)) @ weights[i].T for i in which]
     return torch.cat(pieces, dim=1) if pieces else x[:, :0]
 
 
@@ -245,7 +172,7 @@ def resize(
         enlargement with equal scales runs over columns first, which changes rounding only.
     """
     check_batch(x)
-    _check_choice(kernel, "kernel", tuple(_KERNELS))
+    _check_choice(kernel, "kernel", tuple(KERNELS))
     _check_choice(edge, "edge", ("reflect", "replicate"))
     _check_choice(like, "like", ("matlab", "torch"))
     n, c, h, w = x.shape
@@ -298,14 +225,14 @@ def resize_uint8(array: NDArray[np.uint8], scale: float) -> NDArray[np.uint8]:
     if array.ndim not in {2, 3} or array.size == 0:
         raise ValueError(f"array must be a non-empty picture (H, W) or (H, W, C), got shape {array.shape}")
     (rows, factor), (columns, _) = _targets((array.shape[0], array.shape[1]), scale, None, "matlab")
-    out = _pass_uint8(array, _taps(array.shape[0], rows, factor, "bicubic", True, "replicate", "matlab"))
-    taps = _taps(array.shape[1], columns, factor, "bicubic", True, "replicate", "matlab")
+    out = _pass_uint8(array, make_taps(array.shape[0], rows, factor, "bicubic", True, "replicate", "matlab"))
+    taps = make_taps(array.shape[1], columns, factor, "bicubic", True, "replicate", "matlab")
     return np.ascontiguousarray(_pass_uint8(out.swapaxes(0, 1), taps).swapaxes(0, 1))
 
 
-def _pass_uint8(array: NDArray[np.uint8], taps: _Taps) -> NDArray[np.uint8]:
-    total = np.full((taps.index.shape[0], *array.shape[1:]), 0.5)
+def _pass_uint8(array: NDArray[np.uint8], taps: Taps) -> NDArray[np.uint8]:
+    total = np.full((taps.source.shape[0], *array.shape[1:]), 0.5)
     weights = taps.weights.reshape(*taps.weights.shape, *[1] * (array.ndim - 1))
-    for k in range(taps.index.shape[1]):
-        total += weights[:, k] * array[taps.index[:, k]]
+    for k in range(taps.source.shape[1]):
+        total += weights[:, k] * array[taps.source[:, k]]
     return np.floor(total, out=total).clip(0, 255).astype(np.uint8)

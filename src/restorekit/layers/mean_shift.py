@@ -1,0 +1,45 @@
+"""The colour mean that super-resolution networks take off their input and put back."""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+DIV2K_MEAN = (0.4488, 0.4371, 0.4040)
+"""Mean colour (R, G, B) of DIV2K in [0, 1], used by CARN, EDSR, RCAN and their relatives."""
+
+
+class MeanShift(nn.Module):
+    """Add ``sign * mean`` to each channel.
+
+    The mean is a constant: a buffer that moves with the module and is not stored in its state dict.
+
+    Args:
+        mean: One value per channel, in [0, 1].
+        sign: -1 to take the mean off, 1 to put it back.
+
+    Raises:
+        ValueError: ``sign`` is neither 1 nor -1.
+
+    Example:
+        >>> MeanShift([0.25], sign=-1)(torch.ones(1, 1, 1, 1)).item()
+        0.75
+
+    Source:
+        The authors' networks hold a frozen 1x1 convolution with an identity matrix instead.
+    """
+
+    shift: Tensor
+
+    def __init__(self, mean: Sequence[float] = DIV2K_MEAN, *, sign: int) -> None:
+        super().__init__()
+        if sign not in {-1, 1}:
+            raise ValueError(f"sign must be 1 or -1, got {sign!r}")
+        self.register_buffer("shift", sign * torch.tensor(list(mean)).view(1, -1, 1, 1), persistent=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map pictures (N, C, H, W) to shifted pictures of the same shape."""
+        return x + self.shift
+
+    def extra_repr(self) -> str:
+        return ", ".join(f"{value:+.4f}" for value in self.shift.flatten().tolist())
