@@ -26,7 +26,8 @@ def _cubic(a: float) -> Callable[[Array], Array]:
 
 
 def _triangle(x: Array) -> Array:
-    return np.maximum(0.0, 1 - np.abs(x))
+    weights: Array = np.maximum(0.0, 1 - np.abs(x))
+    return weights
 
 
 def _box(x: Array) -> Array:

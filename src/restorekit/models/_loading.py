@@ -1,0 +1,214 @@
+"""Reading weights: files that hold tensors and nothing else, in this library's layout or a published one."""
+
+import json
+import pickle
+from collections.abc import Iterator, Mapping
+from os import PathLike
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from torch import Tensor
+
+from restorekit.models._layouts import Layout, StateDict, guess_family
+
+if TYPE_CHECKING:
+    from restorekit.models.restorer import Restorer
+
+FORMAT = "restorekit"
+_CONTAINERS = ("params_ema", "params", "state_dict", "model", "net", "weights")  # where projects nest the tensors
+
+
+class _Followed(Mapping[str, Tensor]):
+    """A state dict that remembers which of its tensors were taken."""
+
+    def __init__(self, tensors: StateDict) -> None:
+        self.tensors = tensors
+        self.taken: set[str] = set()
+
+    def __getitem__(self, key: str) -> Tensor:
+        tensor = self.tensors[key]
+        self.taken.add(key)
+        return tensor
+
+    def __contains__(self, key: object) -> bool:
+        return key in self.tensors
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.tensors)
+
+    def __len__(self) -> int:
+        return len(self.tensors)
+
+
+def read_tensors(path: str | PathLike[str]) -> tuple[dict[str, Tensor], dict[str, str]]:
+    """Read the tensors of a safetensors or PyTorch file onto the CPU, without running anything from it.
+
+    Returns:
+        Tensors by name, without wrapping containers and without a common ``module.`` prefix, and the file's metadata.
+    """
+    path = Path(path)
+    if path.is_dir():
+        raise IsADirectoryError(f"{path} is a folder; give a checkpoint file")
+    with path.open("rb") as file:
+        start = file.read(9)
+    tensors, metadata = _read_safetensors(path) if start[8:] == b"{" else (_read_torch(path), {})
+    while tensors and all(key.startswith("module.") for key in tensors):
+        tensors = {key.removeprefix("module."): value for key, value in tensors.items()}
+    return tensors, metadata
+
+
+def _read_safetensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
+    try:
+        with safe_open(path, framework="pt") as file:
+            return {key: file.get_tensor(key) for key in file.keys()}, dict(file.metadata() or {})  # noqa: SIM118
+    except (SafetensorError, ValueError, RuntimeError) as error:
+        raise ValueError(f"{path} is no readable safetensors file: {error}") from error
+
+
+def _read_torch(path: Path) -> dict[str, Tensor]:
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError as error:
+        raise ValueError(
+            f"{path} is refused: it holds more than tensors, and reading it could run code, or it is damaged. "
+            "Only state dicts of tensors are read; save one with models.save_weights or torch.save(model.state_dict())."
+        ) from error
+    except Exception as error:  # torch.load raises whatever the damaged bytes lead it to
+        raise ValueError(
+            f"{path} is no readable checkpoint (safetensors, or torch.save of tensors): {error}"
+        ) from error
+    for name in _CONTAINERS:
+        if isinstance(content, Mapping) and isinstance(content.get(name), Mapping):
+            content = content[name]
+    if not isinstance(content, Mapping) or not content:
+        raise ValueError(f"{path} must hold a state dict of tensors, got {type(content).__name__}")
+    for key, value in content.items():
+        if not isinstance(key, str) or not isinstance(value, Tensor):
+            raise ValueError(f"{path} must hold tensors by name, got {key!r}: {type(value).__name__}")
+    return dict(content)
+
+
+def interpret(
+    tensors: StateDict,
+    metadata: Mapping[str, str],
+    layouts: Mapping[str, tuple[Layout, ...]],
+    path: str | PathLike[str],
+) -> tuple[str, dict[str, Any], StateDict]:
+    """Find out which network a file holds.
+
+    Returns:
+        Name of the class, its constructor arguments, and the tensors under this library's names.
+
+    Raises:
+        ValueError: No layout fits.
+    """
+    if metadata.get("format") == FORMAT:
+        return _interpret_own(tensors, metadata, layouts, path)
+    for architecture, candidates in layouts.items():
+        for layout in candidates:
+            if layout.matches(tensors):
+                return architecture, *_read_layout(layout, tensors, path)
+    known = ", ".join(layout.name for candidates in layouts.values() for layout in candidates)
+    raise ValueError(
+        f"{path} looks like {guess_family(tensors)} (first key {next(iter(tensors), None)!r}); "
+        f"layouts that are read here: restorekit's own, {known}"
+    )
+
+
+def _interpret_own(
+    tensors: StateDict,
+    metadata: Mapping[str, str],
+    layouts: Mapping[str, tuple[Layout, ...]],
+    path: str | PathLike[str],
+) -> tuple[str, dict[str, Any], StateDict]:
+    architecture = metadata.get("model", "")
+    try:
+        config = json.loads(metadata.get("config", ""))
+    except json.JSONDecodeError as error:
+        raise ValueError(f"{path} has damaged metadata: its config is no JSON") from error
+    if architecture not in layouts or not isinstance(config, dict):
+        raise ValueError(f"{path} holds weights of {architecture!r}; networks known here: {', '.join(layouts)}")
+    return architecture, config, tensors
+
+
+def _read_layout(layout: Layout, tensors: StateDict, path: str | PathLike[str]) -> tuple[dict[str, Any], StateDict]:
+    followed = _Followed(tensors)
+    try:
+        config, renamed = layout.read(followed)
+    except KeyError as error:
+        raise ValueError(f"{path} looks like {layout.name} but misses the key {error.args[0]!r}") from error
+    except (ValueError, RuntimeError, IndexError, ZeroDivisionError) as error:
+        raise ValueError(f"{path} looks like {layout.name} but cannot be read as such: {error}") from error
+    if unexpected := sorted(set(tensors) - followed.taken):
+        raise ValueError(f"{path} looks like {layout.name} but has the unexpected key {unexpected[0]!r}")
+    return config, renamed
+
+
+def load_weights(model: "Restorer", path: str | PathLike[str]) -> None:
+    """Read a checkpoint into an existing network, in place.
+
+    Reads files of ``save_weights``, plain state dicts of the same network, and the authors' published files, with
+    their aliases, containers and ``module.`` prefixes. A file with more scales than the network gives those it needs.
+
+    Args:
+        model: Network from this library; it keeps its device, dtype and mode.
+        path: Checkpoint: safetensors, or a PyTorch file that holds tensors only.
+
+    Raises:
+        FileNotFoundError: No such file.
+        ValueError: An unreadable file, a file that could run code, or weights of another network; the message says
+            what the file looks like and names the first missing and unexpected keys.
+
+    Example:
+        >>> import tempfile, restorekit
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     restorekit.models.save_weights(restorekit.models.carn_m(2), f"{folder}/carn_m.safetensors")
+        ...     load_weights(restorekit.models.carn_m(2), f"{folder}/carn_m.safetensors")
+    """
+    stored, metadata = read_tensors(path)
+    tensors: StateDict = stored
+    if metadata or set(stored) != set(model.state_dict()):  # otherwise a bare state dict of this very network
+        name = type(model).__name__
+        found, config, tensors = interpret(stored, metadata, {name: model.layouts}, path)
+        _check_config(model, found, config, path)
+    wanted = {key: value for key, value in tensors.items() if not _belongs_to_other_scale(key, model)}
+    check_tensors(model, wanted, path)
+    model.load_state_dict(wanted)
+
+
+def _belongs_to_other_scale(key: str, model: "Restorer") -> bool:
+    return key.startswith("upsamplers.") and key.split(".")[1] not in getattr(model, "upsamplers", {})
+
+
+def _check_config(model: "Restorer", name: str, config: Mapping[str, Any], path: str | PathLike[str]) -> None:
+    """Refuse options that change the function but not the tensors: loading would succeed and compute something else."""
+    for option, value in config.items():
+        own = model.config.get(option)
+        if option not in {"scale", "init"} and _plain(own) != _plain(value):
+            raise ValueError(
+                f"{path} holds {name} with {option}={value!r}, but the network has {option}={own!r}; "
+                "models.load_checkpoint(path) builds the network that fits the file"
+            )
+
+
+def _plain(value: Any) -> Any:
+    return list(value) if isinstance(value, tuple) else value
+
+
+def check_tensors(model: "Restorer", tensors: StateDict, path: str | PathLike[str]) -> None:
+    """Require exactly the names and shapes of the network's state dict."""
+    own = model.state_dict()
+    missing, unexpected = sorted(set(own) - set(tensors)), sorted(set(tensors) - set(own))
+    if missing or unexpected:
+        raise ValueError(
+            f"{path} does not fit {type(model).__name__}: it looks like {guess_family(tensors)}; "
+            f"first missing key {next(iter(missing), None)!r}, first unexpected key {next(iter(unexpected), None)!r}"
+        )
+    for key, tensor in own.items():
+        if tensor.shape != tensors[key].shape:
+            raise ValueError(
+                f"{path} does not fit {type(model).__name__}: {key!r} has shape {tuple(tensors[key].shape)}, "
+                f"the network needs {tuple(tensor.shape)}"
+            )

@@ -1,0 +1,263 @@
+"""CARN: fast, accurate and lightweight super-resolution with a cascading residual network."""
+
+from collections.abc import Sequence
+from os import PathLike
+from typing import Any, ClassVar, Literal, TypedDict, Unpack
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from restorekit._check import check_batch, check_integer
+from restorekit.layers import (
+    DIV2K_MEAN,
+    Cascade,
+    Chain,
+    Desubpixel,
+    EResidualBlock,
+    MeanShift,
+    PixelShuffleUpsampler,
+    ResidualBlock,
+    initialize,
+)
+from restorekit.models._carn_layouts import CARN_LAYOUTS
+from restorekit.models._layouts import Layout
+from restorekit.models._loading import load_weights
+from restorekit.models.restorer import Restorer
+
+SCALES = (1, 2, 3, 4, 8)
+HEADS = ("conv", "desubpixel")
+
+
+class CARN(Restorer):
+    """Cascading residual network, in all its published variants.
+
+        entry 3x3 -> cascade of [cascade of residual units] -> sub-pixel upsampler -> exit 3x3
+
+    Every cascade fuses all that came before at its level with 1x1 convolutions. The mean colour is taken off in front
+    and put back behind.
+
+    | published network   | groups | recursive | fusion_relu | unit_relu | upsampler_relu | global_skip | head       |
+    |---------------------|--------|-----------|-------------|-----------|----------------|-------------|------------|
+    | CARN (ECCV 2018)    | 1      | no        | yes         | yes       | yes            | no          | conv       |
+    | CARN-M (ECCV 2018)  | 4      | yes       | yes         | yes       | yes            | no          | conv       |
+    | PCARN (thesis)      | 1      | no        | no          | yes       | yes            | yes         | conv       |
+    | PCARN-M (thesis)    | 4      | yes       | no          | yes       | yes            | yes         | conv       |
+    | CutBlur's CARN      | 1      | no        | no          | no        | no             | yes         | desubpixel |
+
+    Args:
+        scale: Enlargement factor 1, 2, 3, 4 or 8, or several: (2, 3, 4) holds an upsampler for each and runs one.
+        channels: Width of all features, a multiple of ``groups``.
+        blocks: Cascading blocks B.
+        units: Residual units U in each block.
+        groups: Groups of the efficient units and of the upsampler; 1 means plain residual units.
+        recursive: All units of a block share their weights.
+        local_cascade: Fuse inside each block; otherwise its units are a plain chain.
+        global_cascade: Fuse over the blocks; otherwise they are a plain chain.
+        global_skip: Add the entry's features before the upsampler.
+        fusion_relu: A ReLU follows each fusion.
+        unit_relu: A ReLU follows the addition of each residual unit.
+        upsampler_relu: A ReLU stands before each pixel shuffle.
+        head: "conv" takes the low-resolution picture. "desubpixel" takes a picture already enlarged by ``scale``
+            (CutBlur's input) and folds it: then the network's own ``scale`` is 1 and its ``size_multiple`` the factor.
+        init: Initial weights by name, see ``layers.initialize``.
+        mean: Mean colour in [0, 1].
+
+    Raises:
+        ValueError: A scale, head, init or size that is not offered; "desubpixel" with several scales.
+
+    Example:
+        >>> import torch
+        >>> net = CARN(scale=(2, 3), channels=16, blocks=1)
+        >>> net(torch.rand(1, 3, 5, 7), scale=3).shape
+        torch.Size([1, 3, 15, 21])
+
+    Source:
+        Ahn, Kang and Sohn, ECCV 2018 (arXiv:1803.08664); Ahn's thesis, chapter 2 (PCARN); Yoo, Ahn and Sohn, CVPR 2020
+        (CutBlur). The thesis' text has no ReLU after fusions and a global skip: that is PCARN, while the scores of its
+        Table 2.4 belong to the ECCV networks. Initial biases are zero, as in PCARN's code. CARN-M groups its upsampler
+        too, which the published 32.5 G multiply-adds need. With groups=1 the published efficient unit would keep its
+        1x1 convolution; here groups=1 is the plain unit.
+    """
+
+    layouts: ClassVar[tuple[Layout, ...]] = CARN_LAYOUTS
+
+    def __init__(
+        self,
+        scale: int | Sequence[int] = 4,
+        *,
+        channels: int = 64,
+        blocks: int = 3,
+        units: int = 3,
+        groups: int = 1,
+        recursive: bool = False,
+        local_cascade: bool = True,
+        global_cascade: bool = True,
+        global_skip: bool = False,
+        fusion_relu: bool = True,
+        unit_relu: bool = True,
+        upsampler_relu: bool = True,
+        head: Literal["conv", "desubpixel"] = "conv",
+        init: str = "uniform",
+        mean: Sequence[float] = DIV2K_MEAN,
+    ) -> None:
+        config = {name: value for name, value in locals().items() if name not in {"self", "__class__"}}
+        factors = _check_scales(scale, head)
+        for name, value in (("channels", channels), ("blocks", blocks), ("units", units), ("groups", groups)):
+            check_integer(value, name, 1)
+        if len(mean) != 3:
+            raise ValueError(f"mean must hold one value for each of R, G and B, got {mean!r}")
+        folded = factors[0] if head == "desubpixel" else 1
+        super().__init__([1] if folded > 1 else factors, size_multiple=folded, in_channels=3, config=config)
+
+        def unit() -> nn.Module:
+            if groups == 1:
+                return ResidualBlock(channels, activation=unit_relu)
+            return EResidualBlock(channels, groups=groups, activation=unit_relu)
+
+        def connect(parts: Sequence[nn.Module], cascade: bool) -> nn.Module:
+            return Cascade(parts, channels, fusion_relu=fusion_relu) if cascade else Chain(parts)
+
+        def block() -> nn.Module:
+            return connect([unit()] * units if recursive else [unit() for _ in range(units)], local_cascade)
+
+        self.take_mean = MeanShift(mean, sign=-1)
+        self.desubpixel = Desubpixel(folded)
+        self.entry = nn.Conv2d(3 * folded**2, channels, 3, padding=1)
+        self.body = connect([block() for _ in range(blocks)], global_cascade)
+        self.global_skip = global_skip
+        self.upsamplers = nn.ModuleDict(
+            {
+                str(factor): PixelShuffleUpsampler(channels, factor, groups=groups, activation=upsampler_relu)
+                for factor in factors
+                if factor > 1
+            }
+        )
+        self.exit = nn.Conv2d(channels, 3, 3, padding=1)
+        self.put_mean = MeanShift(mean, sign=1)
+        initialize(self, init)
+
+    def forward(self, x: Tensor, scale: int | None = None) -> Tensor:
+        """Enlarge pictures (N, 3, H, W) in [0, 1] to (N, 3, scale * H, scale * W).
+
+        Args:
+            x: Pictures of at least 1x1 px.
+            scale: Which factor, needed only if the network holds several.
+
+        Returns:
+            Restored pictures, not clamped.
+
+        Raises:
+            TypeError: ``x`` is no floating-point tensor.
+            ValueError: A wrong shape, or a scale that the network does not hold.
+        """
+        check_batch(x, channels=3)
+        factor = self.pick_scale(scale) * self.size_multiple
+        height, width = x.shape[-2:]
+        entry = self.entry(self.desubpixel(self.take_mean(self._pad(x))))
+        features = self.body(entry)
+        if self.global_skip:
+            features = features + entry
+        if factor > 1:
+            features = self.upsamplers[str(factor)](features)
+        out: Tensor = self.put_mean(self.exit(features))
+        return out[..., :height, :width] if self.size_multiple > 1 else out
+
+    def _pad(self, x: Tensor) -> Tensor:
+        bottom, right = (-x.shape[-2]) % self.size_multiple, (-x.shape[-1]) % self.size_multiple
+        return F.pad(x, (0, right, 0, bottom), mode="replicate") if self.size_multiple > 1 else x
+
+
+def _check_scales(scale: int | Sequence[int], head: str) -> list[int]:
+    factors = list(scale) if isinstance(scale, Sequence) and not isinstance(scale, str) else [scale]
+    for factor in factors:
+        if isinstance(factor, bool) or not isinstance(factor, int) or factor not in SCALES:
+            raise ValueError(f"scale must be one of {', '.join(map(str, SCALES))} or several of them, got {scale!r}")
+    if not factors or len(set(factors)) < len(factors):
+        raise ValueError(f"scale must name at least one factor and none twice, got {scale!r}")
+    if head not in HEADS:
+        raise ValueError(f"head must be one of {', '.join(HEADS)}, got {head!r}")
+    if head == "desubpixel" and len(factors) > 1:
+        raise ValueError(f"head='desubpixel' takes a single scale, got {scale!r}")
+    return factors
+
+
+class CARNOptions(TypedDict, total=False):
+    """Options of ``CARN`` that the factories pass on; see there."""
+
+    channels: int
+    blocks: int
+    units: int
+    groups: int
+    recursive: bool
+    local_cascade: bool
+    global_cascade: bool
+    global_skip: bool
+    fusion_relu: bool
+    unit_relu: bool
+    upsampler_relu: bool
+    head: Literal["conv", "desubpixel"]
+    init: str
+    mean: Sequence[float]
+
+
+def _build(
+    scale: int | Sequence[int], weights: str | PathLike[str] | None, options: CARNOptions, **defaults: Any
+) -> CARN:
+    model = CARN(scale, **{**defaults, **options})
+    if weights is not None:
+        load_weights(model, weights)
+    return model
+
+
+def carn(
+    scale: int | Sequence[int] = 4, *, weights: str | PathLike[str] | None = None, **options: Unpack[CARNOptions]
+) -> CARN:
+    """Build CARN as published at ECCV 2018: 3 blocks of 3 residual units, 64 channels.
+
+    Args:
+        scale: 2, 3, 4 (also 1 and 8), or several: ``carn(scale=(2, 3, 4))`` is the published network.
+        weights: Checkpoint file to read into it, see ``load_weights``.
+        **options: Any option of ``CARN``.
+
+    Returns:
+        The network, in training mode, on the CPU.
+
+    Raises:
+        TypeError: An unknown option.
+        ValueError: A value that is not offered.
+
+    Example:
+        >>> sum(p.numel() for p in carn(scale=(2, 3, 4)).parameters())
+        1591939
+
+    Source:
+        Ahn, Kang and Sohn, ECCV 2018; thesis Table 2.4.
+    """
+    return _build(scale, weights, options)
+
+
+def carn_m(
+    scale: int | Sequence[int] = 4, *, weights: str | PathLike[str] | None = None, **options: Unpack[CARNOptions]
+) -> CARN:
+    """Build CARN-M as published at ECCV 2018: efficient units of 4 groups, shared inside each block.
+
+    Args:
+        scale: 2, 3, 4 (also 1 and 8), or several: ``carn_m(scale=(2, 3, 4))`` is the published network.
+        weights: Checkpoint file to read into it, see ``load_weights``.
+        **options: Any option of ``CARN``.
+
+    Returns:
+        The network, in training mode, on the CPU.
+
+    Raises:
+        TypeError: An unknown option.
+        ValueError: A value that is not offered.
+
+    Example:
+        >>> sum(p.numel() for p in carn_m(scale=(2, 3, 4)).parameters())
+        414787
+
+    Source:
+        Ahn, Kang and Sohn, ECCV 2018; thesis Table 2.4 and section 2.4.5 (G4R).
+    """
+    return _build(scale, weights, options, groups=4, recursive=True)

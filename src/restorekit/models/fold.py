@@ -1,0 +1,42 @@
+"""Turning a network with a desubpixel head into the equal network that takes the small picture."""
+
+import torch
+
+from restorekit.models.restorer import Restorer
+
+
+def fold_desubpixel(model: Restorer) -> Restorer:
+    """Fold the head of a network trained on enlarged pictures, so that it takes the low-resolution picture itself.
+
+    A nearest-neighbour enlarged picture holds each pixel scale^2 times, so the first convolution over the copies is
+    one over the pixel, with the weights of the copies added up. The result equals enlarging and running ``model``, for
+    less work: it reads scale^2 times fewer pixels.
+
+    Args:
+        model: Network built with ``head="desubpixel"``; left as it is.
+
+    Returns:
+        A new network with ``head="conv"``, in the same mode, dtype and on the same device.
+
+    Raises:
+        ValueError: The network has no desubpixel head.
+
+    Example:
+        >>> import restorekit
+        >>> fold_desubpixel(restorekit.models.carn_m(scale=4, head="desubpixel")).scale
+        4
+
+    Source:
+        The head is CutBlur's (Yoo, Ahn and Sohn, CVPR 2020); folding is exact up to the order of additions.
+    """
+    if model.config.get("head") != "desubpixel":
+        raise ValueError(f"model must have a desubpixel head, got a {type(model).__name__} with {model.config!r}")
+    folded = type(model)(**{**model.config, "head": "conv"})
+    weight = next(model.parameters())
+    folded.to(device=weight.device, dtype=weight.dtype).train(model.training)
+    state = dict(model.state_dict())
+    copies = state["entry.weight"].unflatten(1, (-1, model.in_channels))  # (channels, scale^2, colours, 3, 3)
+    with torch.no_grad():
+        state["entry.weight"] = copies.double().sum(dim=1).to(weight.dtype)
+    folded.load_state_dict(state)
+    return folded

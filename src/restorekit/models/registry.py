@@ -1,0 +1,62 @@
+"""The networks by name."""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+from restorekit.models.carn import carn, carn_m
+from restorekit.models.restorer import Restorer
+
+
+class _Entry(NamedTuple):
+    factory: Callable[..., Restorer]
+    tasks: tuple[str, ...]
+
+
+_RESTORERS: dict[str, _Entry] = {
+    "carn": _Entry(carn, ("super-resolution",)),
+    "carn_m": _Entry(carn_m, ("super-resolution",)),
+}
+
+
+def list_models(task: str | None = None) -> list[str]:
+    """List the names that ``create_model`` builds.
+
+    Args:
+        task: Only networks for this task, e.g. "super-resolution".
+
+    Returns:
+        Names in alphabetical order.
+
+    Raises:
+        ValueError: An unknown task; the message lists the known.
+
+    Example:
+        >>> list_models(task="super-resolution")[:2]
+        ['carn', 'carn_m']
+    """
+    known = sorted({known for entry in _RESTORERS.values() for known in entry.tasks})
+    if task is not None and task not in known:
+        raise ValueError(f"task must be one of {', '.join(known)}, got {task!r}")
+    return sorted(name for name, entry in _RESTORERS.items() if task is None or task in entry.tasks)
+
+
+def create_model(name: str, **options: Any) -> Restorer:
+    """Build a network by name.
+
+    Args:
+        name: One of ``list_models()``.
+        **options: Arguments of the factory of that name, such as ``scale`` and ``weights``.
+
+    Returns:
+        The network.
+
+    Raises:
+        ValueError: An unknown name; the message lists the known.
+
+    Example:
+        >>> create_model("carn_m", scale=2).scale
+        2
+    """
+    if name not in _RESTORERS:
+        raise ValueError(f"name must be one of {', '.join(sorted(_RESTORERS))}, got {name!r}")
+    return _RESTORERS[name].factory(**options)

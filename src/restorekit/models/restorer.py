@@ -1,0 +1,68 @@
+"""The contract that every restoration network keeps."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from typing import Any, ClassVar
+
+from torch import Tensor, nn
+
+from restorekit.models._layouts import Layout
+from restorekit.models._trace import Trace, trace
+
+
+class Restorer(nn.Module, ABC):
+    """Base of the networks that map a damaged picture to a restored one.
+
+    A network takes float pictures (N, in_channels, H, W) in [0, 1] of any size from 1 px, pads itself where it must
+    and returns exactly ``scale`` times the size. Tiling, evaluation and checkpoints need nothing beyond the attributes
+    named here.
+
+    Attributes:
+        scales: Enlargement factors that ``forward`` offers, in ascending order.
+        size_multiple: Multiple of pixels that the network pads its input to.
+        in_channels: Channels of the picture.
+        config: The constructor's arguments, enough to build the same network again.
+        layouts: Foreign checkpoint layouts that the network can read.
+    """
+
+    layouts: ClassVar[tuple[Layout, ...]] = ()
+
+    def __init__(self, scales: Sequence[int], *, size_multiple: int, in_channels: int, config: dict[str, Any]) -> None:
+        super().__init__()
+        self.scales = tuple(sorted(scales))
+        self.size_multiple = size_multiple
+        self.in_channels = in_channels
+        self.config = config
+
+    @abstractmethod
+    def forward(self, x: Tensor, scale: int | None = None) -> Tensor:
+        """Restore pictures; ``scale`` picks the factor of a network that has several."""
+
+    @property
+    def scale(self) -> int | None:
+        """The enlargement factor; None if the network has several, see ``scales``."""
+        return self.scales[0] if len(self.scales) == 1 else None
+
+    @property
+    def receptive_radius(self) -> int | None:
+        """Input pixels to each side that an output pixel can depend on; None if there is no such limit."""
+        return max(self.trace(scale).receptive_radius for scale in self.scales)
+
+    def trace(self, scale: int | None = None) -> Trace:
+        """Run on the meta device: convolutions with their resolution, multiply-adds, peak memory."""
+        side = 16 * self.size_multiple
+        arguments = {"scale": self.pick_scale(scale)}
+        return trace(self, in_channels=self.in_channels, side=side, arguments=arguments)
+
+    def pick_scale(self, scale: int | None) -> int:
+        """The factor to run: ``scale``, which may be left out if the network has one only.
+
+        Raises:
+            ValueError: ``scale`` is not offered, or missing where there is a choice.
+        """
+        if scale is None and len(self.scales) == 1:
+            return self.scales[0]
+        if scale not in self.scales:
+            known = ", ".join(map(str, self.scales))
+            raise ValueError(f"scale must be one of the network's scales ({known}), got {scale!r}")
+        return scale
