@@ -1,0 +1,78 @@
+import numpy as np
+import pytest
+import scipy.stats
+import torch
+
+from restorekit._random import normal, seeded, uniform
+
+CPU = torch.device("cpu")
+
+
+@pytest.mark.parametrize("sample", [uniform, normal])
+def test_same_generator_same_result(sample):
+    first = sample((3, 4), device=CPU, generator=torch.Generator().manual_seed(5))
+    again = sample((3, 4), device=CPU, generator=torch.Generator().manual_seed(5))
+    other = sample((3, 4), device=CPU, generator=torch.Generator().manual_seed(6))
+    assert first.shape == (3, 4)
+    assert first.dtype == torch.float32
+    assert torch.equal(first, again)
+    assert not torch.equal(first, other)
+
+
+@pytest.mark.parametrize("sample", [uniform, normal])
+def test_a_generator_leaves_the_global_stream_alone(sample):
+    state = torch.get_rng_state()
+    sample((4,), device=CPU, generator=torch.Generator())
+    assert torch.equal(torch.get_rng_state(), state)
+
+
+@pytest.mark.parametrize("sample", [uniform, normal])
+def test_without_a_generator_the_global_stream_is_used(sample):
+    state = torch.get_rng_state()
+    try:
+        first = sample((4,), device=CPU)
+        torch.set_rng_state(state)
+        assert torch.equal(sample((4,), device=CPU), first)
+    finally:
+        torch.set_rng_state(state)
+
+
+@pytest.mark.parametrize("sample", [uniform, normal])
+def test_result_moves_to_the_asked_device(sample):
+    assert sample((2,), device=torch.device("meta"), generator=torch.Generator()).device.type == "meta"
+    assert sample([2], device=torch.device("meta")).device.type == "meta"
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs CUDA")
+@pytest.mark.parametrize("sample", [uniform, normal])
+def test_a_cpu_generator_gives_the_same_on_cuda(sample):
+    here = sample((9,), device=CPU, generator=torch.Generator().manual_seed(1))
+    there = sample((9,), device=torch.device("cuda"), generator=torch.Generator().manual_seed(1))
+    assert torch.equal(there.cpu(), here)
+
+
+def test_distributions():
+    generator = torch.Generator().manual_seed(0)
+    flat = uniform((20000,), device=CPU, generator=generator)
+    bell = normal((20000,), device=CPU, generator=generator)
+    assert 0 <= flat.min() < flat.max() < 1
+    assert scipy.stats.kstest(flat.numpy().astype(np.float64), "uniform").pvalue > 1e-3
+    assert scipy.stats.kstest(bell.numpy().astype(np.float64), "norm").pvalue > 1e-3
+
+
+def test_seeded_depends_on_every_number_and_on_their_order():
+    keys = [(a, b, c) for a in (0, 1, 2**31) for b in (0, 1, 7) for c in (0, 1)]
+    draws = [torch.rand(4, generator=seeded(*key)).tolist() for key in keys]
+    assert len({tuple(draw) for draw in draws}) == len(keys)
+    assert draws == [torch.rand(4, generator=seeded(*key)).tolist() for key in keys]
+
+
+def test_neighbouring_seeds_are_unrelated():
+    flat = torch.stack([torch.rand(1, generator=seeded(3, item)) for item in range(2000)]).flatten()
+    assert scipy.stats.kstest(flat.double().numpy(), "uniform").pvalue > 1e-3
+    assert abs(np.corrcoef(flat[1:], flat[:-1])[0, 1]) < 0.1
+
+
+def test_seeded_refuses_negative_numbers():
+    with pytest.raises(ValueError, match="non-negative"):
+        seeded(-1)
