@@ -1,8 +1,8 @@
 """Samplers that take a generator: drawn on the generator's device, then moved to where they are needed."""
 
+import hashlib
 from collections.abc import Sequence
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -22,6 +22,6 @@ def normal(shape: Sequence[int], *, device: torch.device, generator: torch.Gener
 
 
 def seeded(*numbers: int) -> torch.Generator:
-    """A CPU generator that depends on all ``numbers`` (non-negative) and on nothing else."""
-    state = np.random.SeedSequence(numbers).generate_state(1, np.uint64)[0]
-    return torch.Generator().manual_seed(int(state))
+    """A CPU generator that depends on all ``numbers`` and their order, and on nothing else."""
+    digest = hashlib.blake2b(repr(numbers).encode(), digest_size=8).digest()
+    return torch.Generator().manual_seed(int.from_bytes(digest) >> 1)  # manual_seed takes a signed integer

@@ -16,7 +16,7 @@ Picture = str | os.PathLike[str] | Image.Image | NDArray[Any] | Tensor
 _FULL = {torch.uint8: 255, torch.uint16: 65535}
 _KINDS = {"pil": torch.uint8, "uint8": torch.uint8, "uint16": torch.uint16, "float": None}
 _ARRAYS = "uint8, uint16, float16, float32 or float64"
-_STRIP = 1 << 20  # samples converted at a time
+_STRIP = 1 << 18  # samples converted at a time: a strip stays in the cache
 
 
 def to_tensor(
@@ -50,7 +50,7 @@ def to_tensor(
     if not dtype.is_floating_point:
         raise TypeError(f"dtype must be a floating-point type, got {dtype}")
     if isinstance(image, Tensor):
-        x = _as_batch(image)
+        x = tensor_planes(image)
         return (_divided(x, dtype) if x.dtype in _FULL else x.to(dtype)).to(device=device)
     if isinstance(image, (str, os.PathLike)):
         image = read_image(image)
@@ -64,7 +64,8 @@ def to_tensor(
     return torch.empty(planes.shape, dtype=dtype).copy_(planes).to(device=device)
 
 
-def _as_batch(x: Tensor) -> Tensor:
+def tensor_planes(x: Tensor) -> Tensor:
+    """A view (N, C, H, W) of a picture or batch (C, H, W) or (N, C, H, W) of an accepted dtype."""
     if x.dtype not in _FULL and not x.is_floating_point():
         raise TypeError(f"image must be a uint8, uint16 or floating-point tensor, got {x.dtype}")
     if x.ndim not in {3, 4}:
@@ -139,7 +140,7 @@ def to_image(x: Tensor, *, like: Literal["pil", "uint8", "uint16", "float"] = "p
         strip = x[:, rows].to(wide, copy=True).nan_to_num_(nan=0.0, posinf=1.0, neginf=0.0).clamp_(0, 1)
         if kind in _FULL:
             strip.mul_(_FULL[kind]).add_(0.5)  # the conversion below cuts off the fraction
-        out[rows] = strip.to(kind).permute(1, 2, 0)
+        out[rows] = strip.permute(1, 2, 0).contiguous().to(kind)
     array = out.numpy()[:, :, 0] if channels == 1 else out.numpy()
     return Image.fromarray(array) if like == "pil" else array
 

@@ -118,6 +118,12 @@ def picture_size(path: str | os.PathLike[str], *, max_pixels: int = MAX_PIXELS) 
         return picture.size if turned else picture.size[::-1]
 
 
+def picture_mode(path: str | os.PathLike[str]) -> str:
+    """Pillow's name for the kind of pixel that the file holds, from the header alone."""
+    with _opened(path, MAX_PIXELS) as (_, picture):
+        return picture.mode
+
+
 @contextmanager
 def _opened(path: str | os.PathLike[str], max_pixels: int) -> Iterator[tuple[BinaryIO, ImageFile]]:
     """Open a picture whose header is acceptable; whatever a decoder raises inside becomes a ValueError."""

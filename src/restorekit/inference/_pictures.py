@@ -1,0 +1,85 @@
+"""What a caller hands in as a picture, as planes of its own dtype, and the way back."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from os import PathLike
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+from torch import Tensor
+
+from restorekit.image import read_image
+from restorekit.image.convert import array_planes, tensor_planes
+from restorekit.image.reading import picture_mode, picture_pixels
+
+_FULL = {torch.uint8: 255, torch.uint16: 65535}
+
+
+@dataclass(frozen=True)
+class Picture:
+    """Planes (N, C, H, W) in the dtype that the caller's picture has, and how to give a result back."""
+
+    planes: Tensor
+    finish: Callable[[Tensor], Any]
+    interleaved: bool  # the result's memory is (N, H, W, C), as arrays and Pillow have it
+
+    @property
+    def has_alpha(self) -> bool:
+        """Whether the last channel is transparency."""
+        return self.planes.shape[1] in {2, 4}
+
+    def empty_result(self, scale: int) -> Tensor:
+        """Planes for the result, not filled in, where the picture is."""
+        n, c, h, w = self.planes.shape
+        h, w = h * scale, w * scale
+        if self.interleaved:
+            return self.planes.new_empty(n, h, w, c).permute(0, 3, 1, 2)
+        return self.planes.new_empty(n, c, h, w)
+
+
+def open_picture(image: object) -> Picture:
+    """Take a path, Pillow picture, array or tensor apart."""
+    if isinstance(image, Tensor):
+        squeeze = image.ndim == 3
+        return Picture(tensor_planes(image), lambda out: out[0] if squeeze else out, interleaved=False)
+    if isinstance(image, np.ndarray):
+        flat, dtype = image.ndim == 2, image.dtype
+        return Picture(array_planes(image)[None], lambda out: _array(out, flat).astype(dtype, copy=False), True)
+    if isinstance(image, Image.Image):
+        mode, info = image.mode, {k: v for k, v in image.info.items() if k == "icc_profile"}
+        return Picture(array_planes(picture_pixels(image))[None], lambda out: _pillow(out, mode, info), True)
+    if isinstance(image, (str, PathLike)):
+        pixels, mode = read_image(image), picture_mode(image)
+        if pixels.dtype == np.uint16:
+            return Picture(array_planes(pixels)[None], lambda out: _array(out, pixels.ndim == 2), True)
+        return Picture(array_planes(pixels)[None], lambda out: _pillow(out, mode, {}), True)
+    raise TypeError(f"image must be a path, Pillow picture, ndarray or tensor, got {type(image).__name__}")
+
+
+def _array(out: Tensor, flat: bool) -> NDArray[Any]:
+    array: NDArray[Any] = out[0].permute(1, 2, 0).numpy()
+    return array[..., 0] if flat else array
+
+
+def _pillow(out: Tensor, mode: str, info: dict[Any, Any]) -> Image.Image:
+    picture = Image.fromarray(_array(out, out.shape[1] == 1))
+    if mode in {"P", "PA"}:
+        picture = picture.quantize(256, method=Image.Quantize.FASTOCTREE)  # the one method that keeps transparency
+    picture.info.update(info)
+    return picture
+
+
+def to_float(x: Tensor) -> Tensor:
+    """Integers divided by the largest value of their type; floats as they are."""
+    return x.to(torch.float32) / _FULL[x.dtype] if x.dtype in _FULL else x
+
+
+def put(target: Tensor, values: Tensor) -> None:
+    """Write restored floats into a part of the result: clamped and rounded half up if that holds integers."""
+    if target.dtype in _FULL:
+        full = _FULL[target.dtype]
+        values = values.to(torch.float32).clamp(0, 1).mul_(full).add_(0.5).floor_()
+    target.copy_(values)

@@ -1,0 +1,43 @@
+"""How a network is run for its result alone: evaluation mode, no graph, its own device and dtype."""
+
+import copy
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+from torch import nn
+
+from restorekit.models import Restorer
+
+
+@contextmanager
+def evaluating(model: nn.Module) -> Iterator[None]:
+    """Run without graph and in evaluation mode; every module gets its own mode back."""
+    training = [module for module in model.modules() if module.training]
+    model.eval()
+    try:
+        with torch.no_grad():
+            yield
+    finally:
+        for module in training:
+            module.training = True
+
+
+def placed(model: Restorer, device: torch.device | str | None, dtype: torch.dtype | None) -> Restorer:
+    """The network on a device and in a dtype: itself where it fits, else a copy, so that the caller's stays put."""
+    weight = next(model.parameters())
+    device = weight.device if device is None else torch.device(device)
+    dtype = dtype or weight.dtype
+    if not dtype.is_floating_point:
+        raise TypeError(f"dtype must be a floating-point type, got {dtype}")
+    if device.type == weight.device.type and device.index in {None, weight.device.index} and dtype == weight.dtype:
+        return model
+    return copy.deepcopy(model).to(device=device, dtype=dtype)
+
+
+def check_restorer(model: object) -> None:
+    """Require a network that keeps the contract of ``models.Restorer``."""
+    if not isinstance(model, Restorer):
+        raise TypeError(
+            f"model must be a network of restorekit.models or a subclass of models.Restorer, got {type(model).__name__}"
+        )

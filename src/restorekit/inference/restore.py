@@ -1,0 +1,145 @@
+"""One call that restores a picture, whatever holds it."""
+
+from collections.abc import Callable
+from os import PathLike
+from typing import Any, Literal, TypeVar, overload
+
+import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+from PIL import Image
+from torch import Tensor
+
+from restorekit.image import resize
+from restorekit.inference._pictures import open_picture, put, to_float
+from restorekit.inference._running import check_restorer, evaluating, placed
+from restorekit.inference.self_ensemble import self_ensemble as average
+from restorekit.inference.tiled import memory_per_pixel, resolve_tile, restored_tiles
+from restorekit.models import Restorer
+
+WHOLE_MEMORY = 4 * 2**30
+"""Bytes of intermediate tensors up to which ``tile=None`` runs a picture in one piece."""
+
+_LUMA = (0.299, 0.587, 0.114)
+
+_Image = TypeVar("_Image", Image.Image, NDArray[Any], Tensor)
+
+
+@overload
+def restore(
+    model: Restorer,
+    image: _Image,
+    *,
+    scale: int | None = None,
+    tile: int | Literal["auto"] | None = None,
+    self_ensemble: bool = False,
+    device: torch.device | str | None = None,
+    dtype: torch.dtype | None = None,
+    progress: bool = False,
+) -> _Image: ...
+@overload
+def restore(
+    model: Restorer,
+    image: str | PathLike[str],
+    *,
+    scale: int | None = None,
+    tile: int | Literal["auto"] | None = None,
+    self_ensemble: bool = False,
+    device: torch.device | str | None = None,
+    dtype: torch.dtype | None = None,
+    progress: bool = False,
+) -> Image.Image | NDArray[Any]: ...
+def restore(
+    model: Restorer,
+    image: str | PathLike[str] | Image.Image | NDArray[Any] | Tensor,
+    *,
+    scale: int | None = None,
+    tile: int | Literal["auto"] | None = None,
+    self_ensemble: bool = False,
+    device: torch.device | str | None = None,
+    dtype: torch.dtype | None = None,
+    progress: bool = False,
+) -> Any:
+    """Restore a picture and give it back as what it was.
+
+    Grey pictures are restored as colour with equal channels and come back grey. Transparency is enlarged by itself,
+    with a cubic kernel. Palette pictures are restored in colour and given a new palette of 256 colours. 16 bits per
+    channel stay 16 bits.
+
+    Args:
+        model: Network from this library. It is left as it is: mode, device and dtype.
+        image: A picture file, a Pillow picture, an array (H, W) or (H, W, C), or a tensor (C, H, W) or (N, C, H, W),
+            with 1 to 4 channels; integers or floats in [0, 1].
+        scale: Factor of a multi-scale network.
+        tile: Side of tiles in input pixels; "auto" picks it from a memory budget. None runs the picture in one piece
+            unless that takes more than ``WHOLE_MEMORY`` bytes, and then does as "auto"; tiles do not change the result.
+        self_ensemble: Average over the 8 flips and rotations; 8 times the work.
+        device: Where to compute; the network's own device if None. The picture and the result stay where they are.
+        dtype: Floating-point type to compute in; the network's own if None.
+        progress: Show a bar over the tiles.
+
+    Returns:
+        The picture, ``scale`` times as large: a Pillow picture of the same mode from Pillow ("1" becomes "L"), an
+        array or tensor of the same dtype and rank from those, and from a file a Pillow picture, or a uint16 array if
+        it has 16 bits per channel. Integers are clamped and rounded, floats are not clamped.
+
+    Raises:
+        TypeError: ``model`` is no network of this library, or ``image`` no picture.
+        ValueError: A wrong shape, an unreadable file, a kind of picture that is not accepted (CMYK, animations), or a
+            scale that the network does not hold.
+
+    Example:
+        >>> import restorekit, skimage.data
+        >>> photo = Image.fromarray(skimage.data.chelsea()[:20, :30])
+        >>> restore(restorekit.models.carn_m(scale=2, channels=8), photo).size
+        (60, 40)
+    """
+    check_restorer(model)
+    factor = model.pick_scale(scale)
+    picture = open_picture(image)
+    colours = picture.planes.shape[1] - picture.has_alpha
+    if colours not in {1, model.in_channels}:
+        raise ValueError(f"{type(model).__name__} takes {model.in_channels} channels, the picture has {colours}")
+    net = placed(model, device, dtype)
+    out = picture.empty_result(factor)
+    x = _pad(picture.planes[:, :colours], net.size_multiple)
+    side = _resolve_tile(net, x, factor, tile)
+    run = _runner(net, factor, colours, average if self_ensemble else None)
+    with evaluating(net):
+        for where, part in restored_tiles(net, x, scale=factor, tile=side, run=run, progress=progress):
+            pictures, rows, columns = where
+            target = out[pictures, :colours, rows, columns]
+            put(target, part[..., : target.shape[-2], : target.shape[-1]])
+        if picture.has_alpha:
+            put(out[:, colours:], resize(to_float(picture.planes[:, colours:]), factor))
+    return picture.finish(out)
+
+
+def _resolve_tile(model: Restorer, x: Tensor, scale: int, tile: int | Literal["auto"] | None) -> int | None:
+    if tile is not None:
+        return resolve_tile(model, x, scale, tile)
+    fits = memory_per_pixel(model, scale) * x.shape[-2] * x.shape[-1] <= WHOLE_MEMORY
+    return None if fits else resolve_tile(model, x, scale, "auto")
+
+
+def _pad(x: Tensor, multiple: int) -> Tensor:
+    """Repeat the last row and column up to a multiple, so that tiles and flips see the grid of the whole picture."""
+    bottom, right = (-x.shape[-2]) % multiple, (-x.shape[-1]) % multiple
+    return F.pad(to_float(x), (0, right, 0, bottom), mode="replicate") if bottom or right else x
+
+
+def _runner(
+    net: Restorer, scale: int, colours: int, ensemble: Callable[..., Tensor] | None
+) -> Callable[[Tensor], Tensor]:
+    """Restore one tile of any dtype and place, as floats where the network is."""
+    weight = next(net.parameters())
+    luma = weight.new_tensor(_LUMA).view(1, 3, 1, 1)
+
+    def run(tile: Tensor) -> Tensor:
+        x = to_float(tile).to(weight)
+        if colours < net.in_channels:
+            x = x.expand(-1, net.in_channels, -1, -1)
+        restored: Tensor = ensemble(net, x, scale=scale) if ensemble else net(x, scale=scale)
+        return (restored * luma).sum(dim=1, keepdim=True) if colours < net.in_channels else restored
+
+    return run

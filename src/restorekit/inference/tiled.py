@@ -1,0 +1,154 @@
+"""Restoring a picture in tiles, with the same result as in one piece."""
+
+import math
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Literal
+
+from torch import Tensor
+from tqdm import tqdm
+
+from restorekit._check import check_batch, check_integer
+from restorekit.inference._running import check_restorer, evaluating
+from restorekit.models import Restorer
+
+TILE_MEMORY = 256 * 2**20
+"""Bytes of intermediate tensors that ``tile="auto"`` allows for."""
+
+
+@dataclass(frozen=True)
+class _Span:
+    """One tile along one axis: what it reads, what it is responsible for."""
+
+    read_start: int
+    read_stop: int
+    start: int
+    stop: int
+
+    @property
+    def read(self) -> slice:
+        return slice(self.read_start, self.read_stop)
+
+    def inner(self, scale: int) -> slice:
+        """Its own part of the restored tile."""
+        return slice((self.start - self.read_start) * scale, (self.stop - self.read_start) * scale)
+
+    def outer(self, scale: int) -> slice:
+        """Its own part of the restored picture."""
+        return slice(self.start * scale, self.stop * scale)
+
+
+def _spans(length: int, tile: int, halo: int, multiple: int) -> list[_Span]:
+    """Cut an axis into even tiles of at most ``tile`` pixels whose borders lie on the grid of ``multiple``."""
+    tile = max(multiple, tile // multiple * multiple)
+    halo = math.ceil(halo / multiple) * multiple
+    count = math.ceil(length / tile)
+    tile = math.ceil(length / count / multiple) * multiple
+    return [
+        _Span(max(0, start - halo), min(length, start + tile + halo), start, min(length, start + tile))
+        for start in range(0, length, tile)
+    ]
+
+
+def memory_per_pixel(model: Restorer, scale: int) -> float:
+    """Bytes of intermediate tensors that the network holds at once for each input pixel, as a dry run counts them."""
+    seen = model.trace(scale)
+    return seen.peak_bytes / seen.side**2
+
+
+def automatic_tile(model: Restorer, scale: int, memory: float) -> int:
+    """Side of the largest square tile whose intermediates, halo included, stay within ``memory`` bytes."""
+    radius = model.receptive_radius or 0
+    side = math.isqrt(int(memory / memory_per_pixel(model, scale)))
+    return max(side - 2 * radius, radius, 8)  # a tile below its own halo would mostly compute what is thrown away
+
+
+def restored_tiles(
+    model: Restorer,
+    x: Tensor,
+    *,
+    scale: int,
+    tile: int | None,
+    run: Callable[[Tensor], Tensor],
+    progress: bool,
+) -> Iterator[tuple[tuple[slice, slice, slice], Tensor]]:
+    """Restore picture after picture, tile after tile; yield where each result belongs in (N, rows, columns)."""
+    height, width = x.shape[-2:]
+    halo = model.receptive_radius if tile else 0
+    if halo is None:
+        raise ValueError(
+            f"{type(model).__name__} sees the whole picture (it pools or attends globally), so tiles would change its "
+            "result; run it with tile=None"
+        )
+    rows = _spans(height, tile or height, halo, model.size_multiple)
+    columns = _spans(width, tile or width, halo, model.size_multiple)
+    places = [(i, row, column) for i in range(len(x)) for row in rows for column in columns]
+    for i, row, column in tqdm(places, desc="restore", unit="tile", disable=not progress):
+        restored = run(x[i : i + 1, :, row.read, column.read])
+        where = (slice(i, i + 1), row.outer(scale), column.outer(scale))
+        yield where, restored[..., row.inner(scale), column.inner(scale)]
+
+
+def resolve_tile(model: Restorer, x: Tensor, scale: int, tile: int | Literal["auto"]) -> int | None:
+    """The side of the tiles; None where one run of the whole picture is as good."""
+    if tile != "auto":
+        if isinstance(tile, str):
+            raise ValueError(f"tile must be None, a number of pixels or 'auto', got {tile!r}")
+        check_integer(tile, "tile", 1)
+        return tile
+    if model.receptive_radius is None or memory_per_pixel(model, scale) * x.shape[-2] * x.shape[-1] <= TILE_MEMORY:
+        return None
+    return automatic_tile(model, scale, TILE_MEMORY)
+
+
+def tiled(
+    model: Restorer,
+    x: Tensor,
+    *,
+    tile: int | Literal["auto"] = "auto",
+    scale: int | None = None,
+    progress: bool = False,
+) -> Tensor:
+    """Restore pictures tile by tile, in bounded memory, with the result of the whole picture.
+
+    Every tile is read with a halo as wide as the network's receptive radius, which is thrown away afterwards. The
+    pictures and the result stay where ``x`` is; one tile at a time goes to the network's device and dtype.
+
+    Args:
+        model: Network with a finite ``receptive_radius``; run in evaluation mode.
+        x: Pictures (N, C, H, W) in [0, 1], on any device.
+        tile: Side of the tiles in input pixels, halo not counted; "auto" takes the largest whose intermediate tensors
+            stay within ``TILE_MEMORY`` bytes.
+        scale: Factor of a multi-scale network.
+        progress: Show a bar.
+
+    Returns:
+        Restored pictures (N, C, scale * H, scale * W), not clamped, of the dtype and on the device of ``x``.
+
+    Raises:
+        TypeError: ``x`` is no floating-point tensor, or ``model`` no network of this library.
+        ValueError: A wrong shape, tile or scale, or a network that sees the whole picture.
+
+    Example:
+        >>> import restorekit
+        >>> net, x = restorekit.models.carn_m(scale=2, channels=8), torch.rand(1, 3, 40, 50)
+        >>> (tiled(net, x, tile=16) - net(x)).abs().max().item() < 1e-6
+        True
+    """
+    check_restorer(model)
+    check_batch(x, channels=model.in_channels)
+    factor = model.pick_scale(scale)
+    weight = next(model.parameters())
+    side = resolve_tile(model, x, factor, tile)
+    out = x.new_empty(len(x), model.in_channels, x.shape[-2] * factor, x.shape[-1] * factor)
+    with evaluating(model):
+
+        def run(part: Tensor) -> Tensor:
+            restored: Tensor = model(part.to(weight), scale=factor)
+            return restored
+
+        for (pictures, rows, columns), part in restored_tiles(
+            model, x, scale=factor, tile=side, run=run, progress=progress
+        ):
+            out[pictures, :, rows, columns] = part
+    return out
