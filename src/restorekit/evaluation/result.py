@@ -55,10 +55,9 @@ class Evaluation:
 
     Example:
         >>> import restorekit, skimage, tempfile
-        >>> with tempfile.TemporaryDirectory() as folder:
+        >>> with tempfile.TemporaryDirectory() as folder:  # doctest: +ELLIPSIS
         ...     restorekit.image.write_image(f"{folder}/cat.png", skimage.data.chelsea())
         ...     print(restorekit.evaluation.evaluate(lambda x: restorekit.image.resize(x, 2), folder, scale=2))
-        ...     # doctest: +ELLIPSIS
         sr-y: output rounded to 8 bits, Y unrounded, crop 2, x2
         pictures 1 (...), low resolution from resize_uint8, weights none, restorekit ...
         picture     PSNR     SSIM
