@@ -1,0 +1,18 @@
+"""Training: one loop, and recipes that are steps of the lines that differ."""
+
+from restorekit.train.ema import Ema
+from restorekit.train.fit import FitResult, fit
+from restorekit.train.schedule import Schedule, constant, cosine, halve_every
+from restorekit.train.supervised import Step, supervised
+
+__all__ = [
+    "Ema",
+    "FitResult",
+    "Schedule",
+    "Step",
+    "constant",
+    "cosine",
+    "fit",
+    "halve_every",
+    "supervised",
+]

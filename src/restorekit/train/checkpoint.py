@@ -1,0 +1,126 @@
+"""The state of a run as one file: everything that the next step depends on, and a note of what run it is."""
+
+import pickle
+import zipfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from restorekit._check import check_integer
+from restorekit.image.files import atomic_path
+from restorekit.train.ema import Ema
+from restorekit.train.plan import Setting, Settings
+
+_FORMAT = 1
+_KEYS = {"format", "settings", "losses", "model", "optimizer", "ema"}
+# what zipfile and torch.load raise for files that are cut short, damaged, or something else
+_UNREADABLE = (OSError, EOFError, RuntimeError, ValueError, KeyError, zipfile.BadZipFile, pickle.UnpicklingError)
+
+
+@dataclass
+class State:
+    """What a run changes: the weights, Adam's moments, the average, and the loss of every step done."""
+
+    model: nn.Module
+    optimizer: torch.optim.Optimizer
+    ema: Ema | None
+    losses: list[float]
+
+    @property
+    def step(self) -> int:
+        """Number of steps done."""
+        return len(self.losses)
+
+
+@dataclass(frozen=True)
+class Checkpoints:
+    """Where a run keeps its state, how often, and by what it knows its own file; without a path nothing is kept."""
+
+    path: Path | None
+    every: int
+    settings: Settings
+
+    def __post_init__(self) -> None:
+        check_integer(self.every, "checkpoint_every", 1)
+        if self.path is not None and (self.path.is_dir() or not self.path.parent.is_dir()):
+            raise FileNotFoundError(f"checkpoint must name a file in a folder that exists, got {self.path}")
+
+    def save(self, state: State) -> None:
+        """Write the state beside the path and put it in place in one move, so that a crash leaves the file before."""
+        if self.path is None:
+            return
+        content = {
+            "format": _FORMAT,
+            "settings": dict(self.settings(state.step)),
+            "losses": torch.tensor(state.losses, dtype=torch.float64),
+            "model": state.model.state_dict(),
+            "optimizer": state.optimizer.state_dict(),
+            "ema": None if state.ema is None else state.ema.model.state_dict(),
+        }
+        with atomic_path(self.path) as beside:
+            torch.save(content, beside)
+
+    def resume(self, state: State, *, steps: int) -> None:
+        """Bring ``state`` to where the file left it; a damaged file or another run's is refused and changes nothing."""
+        if self.path is None or not self.path.exists():
+            return
+        content = _read(self.path)
+        losses: list[float] = content["losses"].tolist()
+        _check_layout(self.path, content["model"], state.model)
+        _check_settings(self.path, content["settings"], self.settings(len(losses)))
+        if len(losses) > steps:
+            raise ValueError(f"{self.path} holds {len(losses)} steps already, more than steps={steps}; raise steps")
+        state.model.load_state_dict(content["model"])
+        state.optimizer.load_state_dict(content["optimizer"])
+        if state.ema is not None:
+            state.ema.model.load_state_dict(content["ema"])
+        state.losses = losses
+
+    def kept(self) -> str:
+        """Say what a run that breaks off leaves."""
+        if self.path is None:
+            return "no checkpoint was asked for"
+        if not self.path.exists():
+            return f"no checkpoint was written to {self.path} yet"
+        return f"call fit again to go on from {self.path}"
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        with zipfile.ZipFile(path) as archive:
+            damaged = archive.testzip()  # torch.load does not compare the checksums
+        if damaged is not None:
+            raise ValueError(f"the checksum of its part {damaged} is wrong")
+        content = torch.load(path, map_location="cpu", weights_only=True)
+    except _UNREADABLE as error:
+        why = str(error).partition("\n")[0] or type(error).__name__
+        raise ValueError(
+            f"{path} is no whole training checkpoint ({why}); delete it to start anew, or put back a copy of it"
+        ) from error
+    if not isinstance(content, dict) or set(content) != _KEYS or content["format"] != _FORMAT:
+        raise ValueError(f"{path} is no training checkpoint of this version; for weights alone use models.load_weights")
+    return content
+
+
+def _check_layout(path: Path, saved: Mapping[str, Tensor], model: nn.Module) -> None:
+    here = {name: tuple(value.shape) for name, value in model.state_dict().items()}
+    there = {name: tuple(value.shape) for name, value in saved.items()}
+    for name in [*here, *there]:
+        if here.get(name) != there.get(name):
+            raise ValueError(
+                f"{path} belongs to another model: {name} is {there.get(name, 'absent')} in the file "
+                f"and {here.get(name, 'absent')} here"
+            )
+
+
+def _check_settings(path: Path, saved: Mapping[str, Setting], here: Mapping[str, Setting]) -> None:
+    different = [f"{name} {saved.get(name)!r} (here {here[name]!r})" for name in here if saved.get(name) != here[name]]
+    if different:
+        raise ValueError(
+            f"{path} belongs to another run: {', '.join(different)}; "
+            "repeat the settings to go on, or give another checkpoint path"
+        )

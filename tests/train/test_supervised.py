@@ -1,0 +1,60 @@
+"""The plain step: loss of the prediction, pairs changed by the augmentation first."""
+
+import pytest
+import torch
+import torch.nn.functional as F
+
+from restorekit.train import supervised
+
+
+@pytest.fixture
+def pair():
+    generator = torch.Generator().manual_seed(0)
+    return torch.rand(2, 3, 4, 5, generator=generator), torch.rand(2, 3, 4, 5, generator=generator)
+
+
+def test_the_loss_is_l1_by_default(pair):
+    lq, hq = pair
+    loss = supervised()(torch.nn.Identity(), [lq, hq], torch.Generator())
+    assert float(loss) == pytest.approx((lq - hq).abs().mean().item(), abs=1e-7)
+
+
+def test_another_loss_gets_prediction_then_target(pair):
+    lq, hq = pair
+    loss = supervised(loss=lambda prediction, target: (2 * prediction - target).sum())
+    assert float(loss(torch.nn.Identity(), pair, torch.Generator())) == pytest.approx(float((2 * lq - hq).sum()))
+
+
+def test_the_gradient_reaches_the_model(pair):
+    model = torch.nn.Conv2d(3, 3, 1)
+    supervised(loss=F.mse_loss)(model, pair, torch.Generator()).backward()
+    assert float(model.weight.grad.abs().sum()) > 0
+
+
+def test_the_augmentation_draws_from_the_steps_generator(pair):
+    def shift(lq, hq, *, generator=None):
+        return lq, hq + torch.rand((), generator=generator)
+
+    step = supervised(loss=lambda prediction, target: target.sum(), augment=shift)
+    losses = [float(step(torch.nn.Identity(), pair, torch.Generator().manual_seed(seed))) for seed in (5, 5, 6)]
+    drawn = torch.rand((), generator=torch.Generator().manual_seed(5))
+    assert losses[0] == pytest.approx(float((pair[1] + drawn).sum()))
+    assert losses[0] == losses[1] != losses[2]
+
+
+def test_the_pair_is_not_written_into(pair):
+    before = [part.clone() for part in pair]
+    supervised(augment=lambda lq, hq, *, generator=None: (lq * 2, hq * 2))(torch.nn.Identity(), pair, torch.Generator())
+    assert all(torch.equal(part, old) for part, old in zip(pair, before, strict=True))
+
+
+@pytest.mark.parametrize("batch", [torch.zeros(2, 3, 4, 4), (torch.zeros(1, 3, 4, 4),), {"lq": 0, "hq": 1}])
+def test_a_batch_that_is_no_pair_is_refused(batch):
+    with pytest.raises(TypeError, match=r"batches \(lq, hq\)"):
+        supervised()(torch.nn.Identity(), batch, torch.Generator())
+
+
+def test_a_prediction_of_another_size_is_refused():
+    batch = (torch.zeros(1, 3, 4, 4), torch.zeros(1, 3, 8, 8))
+    with pytest.raises(ValueError, match="must have the same shape"):
+        supervised()(torch.nn.Identity(), batch, torch.Generator())
