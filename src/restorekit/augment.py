@@ -6,6 +6,8 @@ from torch import Tensor
 from restorekit._check import check_batch, check_generator, check_interval, check_same_kind
 from restorekit._random import normal, uniform
 
+__all__ = ["cutblur"]
+
 
 def _check_pair(lq: Tensor, hq: Tensor) -> int:
     """Require a pair of batches whose sizes are related by one integer factor, and return it."""

@@ -1,6 +1,7 @@
 """CARN: fast, accurate and lightweight super-resolution with a cascading residual network."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from os import PathLike
 from typing import Any, ClassVar, Literal, TypedDict, Unpack
 
@@ -104,34 +105,20 @@ class CARN(Restorer):
         factors = _check_scales(scale, head)
         for name, value in (("channels", channels), ("blocks", blocks), ("units", units), ("groups", groups)):
             check_integer(value, name, 1)
-        if len(mean) != 3:
-            raise ValueError(f"mean must hold one value for each of R, G and B, got {mean!r}")
         folded = factors[0] if head == "desubpixel" else 1
         super().__init__([1] if folded > 1 else factors, size_multiple=folded, in_channels=3, config=config)
-
-        def unit() -> nn.Module:
-            if groups == 1:
-                return ResidualBlock(channels, activation=unit_relu)
-            return EResidualBlock(channels, groups=groups, activation=unit_relu)
-
-        def connect(parts: Sequence[nn.Module], cascade: bool) -> nn.Module:
-            return Cascade(parts, channels, fusion_relu=fusion_relu) if cascade else Chain(parts)
-
-        def block() -> nn.Module:
-            return connect([unit()] * units if recursive else [unit() for _ in range(units)], local_cascade)
-
+        unit: Callable[[], nn.Module] = partial(ResidualBlock, channels, activation=unit_relu)
+        if groups > 1:
+            unit = partial(EResidualBlock, channels, groups=groups, activation=unit_relu)
+        chains = [[unit()] * units if recursive else [unit() for _ in range(units)] for _ in range(blocks)]
+        connect = partial(_connect, channels=channels, fusion_relu=fusion_relu)
+        upsampler = partial(PixelShuffleUpsampler, channels, groups=groups, activation=upsampler_relu)
         self.take_mean = MeanShift(mean, sign=-1)
         self.desubpixel = Desubpixel(folded)
         self.entry = nn.Conv2d(3 * folded**2, channels, 3, padding=1)
-        self.body = connect([block() for _ in range(blocks)], global_cascade)
+        self.body = connect([connect(chain, cascade=local_cascade) for chain in chains], cascade=global_cascade)
         self.global_skip = global_skip
-        self.upsamplers = nn.ModuleDict(
-            {
-                str(factor): PixelShuffleUpsampler(channels, factor, groups=groups, activation=upsampler_relu)
-                for factor in factors
-                if factor > 1
-            }
-        )
+        self.upsamplers = nn.ModuleDict({str(factor): upsampler(factor) for factor in factors if factor > 1})
         self.exit = nn.Conv2d(channels, 3, 3, padding=1)
         self.put_mean = MeanShift(mean, sign=1)
         initialize(self, init)
@@ -165,6 +152,10 @@ class CARN(Restorer):
     def _pad(self, x: Tensor) -> Tensor:
         bottom, right = (-x.shape[-2]) % self.size_multiple, (-x.shape[-1]) % self.size_multiple
         return F.pad(x, (0, right, 0, bottom), mode="replicate") if self.size_multiple > 1 else x
+
+
+def _connect(parts: Sequence[nn.Module], *, cascade: bool, channels: int, fusion_relu: bool) -> nn.Module:
+    return Cascade(parts, channels, fusion_relu=fusion_relu) if cascade else Chain(parts)
 
 
 def _check_scales(scale: int | Sequence[int], head: str) -> list[int]:
