@@ -17,14 +17,10 @@ SURFACE = Path(__file__).with_name("api_surface.json")
 
 
 def public_modules() -> list[str]:
-    """The package, its parts, and every module below them that declares ``__all__``."""
-    names = []
-    for path in sorted(PACKAGE.rglob("*.py")):
-        parts = [part for part in path.relative_to(PACKAGE).with_suffix("").parts if part != "__init__"]
-        is_part = path.name == "__init__.py" or len(parts) == 1
-        if not any(part.startswith("_") for part in parts) and (is_part or "\n__all__" in path.read_text()):
-            names.append(".".join(["restorekit", *parts]))
-    return names
+    """The package and its parts; where inside a part a name is defined is nobody's business."""
+    folders = [path.parent.name for path in PACKAGE.glob("*/__init__.py")]
+    files = [path.stem for path in PACKAGE.glob("*.py")]
+    return ["restorekit", *(f"restorekit.{name}" for name in sorted(folders + files) if not name.startswith("_"))]
 
 
 def surface() -> dict[str, list[str]]:
@@ -51,13 +47,16 @@ def missing_sections(value: Callable[..., object]) -> list[str]:
     if not text.strip():
         return ["docstring"]
     sections = {line.strip() for line in text.splitlines()}
-    missing = [section for section, needed in (
-        ("Args:", bool(parameters(value))),
-        ("Returns:", not inspect.isclass(value) and inspect.signature(value).return_annotation not in {None, "None"}),
-        ("Example:", True),
-    ) if needed and not sections & {section, section.replace("Args", "Attributes")}]  # fmt: skip
+    returns = not inspect.isclass(value) and inspect.signature(value).return_annotation not in {None, "None"}
+    is_base = inspect.isabstract(value)  # it cannot be called: its attributes are what matters
+    needed = {
+        "Attributes:" if is_base else "Args:": bool(parameters(value)),
+        "Returns:": returns and "Yields:" not in sections,
+        "Example:": not is_base,
+    }
+    missing = [section for section, is_needed in needed.items() if is_needed and section not in sections]
     doctest = [line for line in text.splitlines() if line.lstrip().startswith((">>> ", "... "))]
-    if not missing and not 1 <= len(doctest) <= MAX_EXAMPLE_LINES:
+    if needed["Example:"] and not missing and not 1 <= len(doctest) <= MAX_EXAMPLE_LINES:
         missing.append(f"a doctest of 1 to {MAX_EXAMPLE_LINES} lines in Example:")
     if "+SKIP" in text:
         missing.append("an Example: that runs")

@@ -17,10 +17,18 @@ MAX_FILE_LINES = 400
 MAX_FUNCTION_LINES = 40
 VAGUE = {"utils", "util", "common", "core", "helpers", "helper", "misc", "tools"}
 
-# Private files without a test of their own: what they do is tested through the named public entry.
+# Private files need no test of their own name: what they do is tested through the public entry named here.
 PRIVATE = {
     "_check.py": "tests/test_check.py",
     "_random.py": "tests/test_random.py",
+    "image/_taps.py": "tests/image/test_resize.py",
+    "inference/_pictures.py": "tests/inference/test_restore.py",
+    "inference/_running.py": "tests/inference/test_restore.py",
+    "metrics/_prepare.py": "tests/metrics/test_psnr.py",
+    "models/_carn_layouts.py": "tests/models/test_checkpoints.py",
+    "models/_layouts.py": "tests/models/test_checkpoints.py",
+    "models/_loading.py": "tests/models/test_checkpoints.py",
+    "models/_trace.py": "tests/models/test_restorer.py",
 }
 # __init__ files that hold more than imports, and the test that covers them.
 SPEAKING_INITS = {
@@ -28,7 +36,9 @@ SPEAKING_INITS = {
 }
 # Files over 400 lines and functions over 40 code lines, each with the reason.
 LONG_FILES: dict[str, str] = {}
-LONG_FUNCTIONS: dict[str, str] = {}
+LONG_FUNCTIONS = {
+    "models/carn.py:__init__": "19 lines are its signature: one line for each option that the papers vary",
+}
 
 
 def _sources(root: Path = PACKAGE) -> list[str]:
