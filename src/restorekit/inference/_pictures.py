@@ -16,6 +16,7 @@ from restorekit.image.convert import array_planes, tensor_planes
 from restorekit.image.reading import picture_mode, picture_pixels
 
 _FULL = {torch.uint8: 255, torch.uint16: 65535}
+_KEPT = ("exif", "icc_profile")  # what decides how the picture is shown: its orientation and its colours
 
 
 @dataclass(frozen=True)
@@ -49,7 +50,7 @@ def open_picture(image: object) -> Picture:
         flat, dtype = image.ndim == 2, image.dtype
         return Picture(array_planes(image)[None], lambda out: _array(out, flat).astype(dtype, copy=False), True)
     if isinstance(image, Image.Image):
-        mode, info = image.mode, {k: v for k, v in image.info.items() if k == "icc_profile"}
+        mode, info = image.mode, {key: image.info[key] for key in _KEPT if key in image.info}
         return Picture(array_planes(picture_pixels(image))[None], lambda out: _pillow(out, mode, info), True)
     if isinstance(image, (str, PathLike)):
         pixels, mode = read_image(image), picture_mode(image)
