@@ -127,8 +127,9 @@ def _pixels(image: Image.Image | NDArray[Any] | Tensor) -> Pixels:
     """The picture as (H, W), or (H, W, C) with 2 to 4 channels, uint8 or uint16."""
     if isinstance(image, Image.Image):
         return picture_pixels(image)
-    dtype = getattr(image, "dtype", None)
-    if isinstance(image, np.ndarray) and dtype in (np.uint8, np.uint16):
+    if not isinstance(image, (np.ndarray, Tensor)):
+        raise TypeError(f"image must be a Pillow picture, ndarray or tensor, got {type(image).__name__}")
+    if isinstance(image, np.ndarray) and image.dtype.newbyteorder("=") in (np.uint8, np.uint16):
         pixels: Pixels = array_planes(image).permute(1, 2, 0).numpy()
         return pixels[:, :, 0] if pixels.shape[2] == 1 else pixels
-    return to_image(to_tensor(image), like="uint16" if dtype == torch.uint16 else "uint8")
+    return to_image(to_tensor(image), like="uint16" if image.dtype == torch.uint16 else "uint8")
