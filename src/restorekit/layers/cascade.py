@@ -5,6 +5,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
+from restorekit._check import check_integer
+
 
 def _store_once(blocks: Sequence[nn.Module]) -> tuple[nn.ModuleList, list[int]]:
     """The distinct modules in order of appearance, and for each step which of them runs."""
@@ -57,7 +59,7 @@ class Cascade(nn.Module):
         fusion_relu: f is a ReLU; otherwise the identity.
 
     Raises:
-        ValueError: ``blocks`` is empty.
+        ValueError: ``blocks`` is empty, or ``channels`` below 1.
 
     Example:
         >>> from restorekit.layers import ResidualBlock
@@ -72,6 +74,7 @@ class Cascade(nn.Module):
 
     def __init__(self, blocks: Sequence[nn.Module], channels: int, *, fusion_relu: bool = True) -> None:
         super().__init__()
+        check_integer(channels, "channels", 1)
         self.blocks, self.steps = _store_once(blocks)
         self.fusions = nn.ModuleList(nn.Conv2d((i + 2) * channels, channels, 1) for i in range(len(self.steps)))
         self.fusion_relu = fusion_relu

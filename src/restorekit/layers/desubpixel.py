@@ -35,6 +35,9 @@ class Desubpixel(nn.Module):
         """Map (N, C, H, W), H and W multiples of ``scale``, to (N, C * scale^2, H / scale, W / scale)."""
         if self.scale == 1:
             return x
+        height, width = x.shape[-2:]
+        if height % self.scale or width % self.scale:
+            raise ValueError(f"height and width must be multiples of {self.scale}, got {height}x{width}")
         return rearrange(x, "n c (h dy) (w dx) -> n (dy dx c) h w", dy=self.scale, dx=self.scale)
 
     def extra_repr(self) -> str:

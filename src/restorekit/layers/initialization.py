@@ -3,7 +3,10 @@
 import math
 from collections.abc import Callable
 
+import torch
 from torch import Generator, nn
+
+from restorekit._check import check_generator
 
 INITIALIZERS: dict[str, tuple[str, float]] = {
     "uniform": ("uniform", 1.0),
@@ -23,7 +26,7 @@ def initialize(module: nn.Module, name: str = "uniform", *, generator: Generator
         module: Network whose ``nn.Conv2d`` weights are redrawn; a shared layer is drawn once.
         name: With F = fan-in = in_channels / groups * kernel area: "uniform" U(+-sqrt(1/F)), "he-uniform"
             U(+-sqrt(6/F)), "he-normal" N(0, 2/F); with the ending "-0.1" the range or deviation is a tenth.
-        generator: Source of randomness on the device of the weights; torch's default if None.
+        generator: Source of randomness on any device; torch's default for the device of the weights if None.
 
     Raises:
         ValueError: An unknown name; the message lists the known.
@@ -37,14 +40,19 @@ def initialize(module: nn.Module, name: str = "uniform", *, generator: Generator
         Ahn's thesis, Table 2.3, where "uniform" is the best. The thesis writes c_in and calls it fan-in; the published
         code takes the fan-in with the kernel area, as here, and zero biases (PCARN).
     """
-    if name not in INITIALIZERS:
+    if not isinstance(name, str) or name not in INITIALIZERS:
         raise ValueError(f"init must be one of {', '.join(INITIALIZERS)}, got {name!r}")
+    check_generator(generator)
     distribution, gain = INITIALIZERS[name]
     for layer in module.modules():
         if isinstance(layer, nn.Conv2d):
             spread = gain / math.sqrt(layer.weight[0].numel())
             draw: Callable[..., object] = nn.init.uniform_ if distribution == "uniform" else nn.init.normal_
             low = -spread if distribution == "uniform" else 0.0
-            draw(layer.weight, low, spread, generator=generator)
+            # One CPU generator gives one result on every device, so the draw happens where the generator lives.
+            drawn = torch.empty_like(layer.weight, device=None if generator is None else generator.device)
+            draw(drawn, low, spread, generator=generator)
+            with torch.no_grad():
+                layer.weight.copy_(drawn)
             if layer.bias is not None:
                 nn.init.zeros_(layer.bias)

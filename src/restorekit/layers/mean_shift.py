@@ -19,7 +19,7 @@ class MeanShift(nn.Module):
         sign: -1 to take the mean off, 1 to put it back.
 
     Raises:
-        ValueError: ``sign`` is neither 1 nor -1.
+        ValueError: ``sign`` is neither 1 nor -1, or ``mean`` is empty.
 
     Example:
         >>> MeanShift([0.25], sign=-1)(torch.ones(1, 1, 1, 1)).item()
@@ -33,8 +33,10 @@ class MeanShift(nn.Module):
 
     def __init__(self, mean: Sequence[float] = DIV2K_MEAN, *, sign: int) -> None:
         super().__init__()
-        if sign not in {-1, 1}:
+        if sign not in (-1, 1):
             raise ValueError(f"sign must be 1 or -1, got {sign!r}")
+        if len(mean) == 0:
+            raise ValueError("mean must hold at least one value, one per channel")
         self.register_buffer("shift", sign * torch.tensor(list(mean)).view(1, -1, 1, 1), persistent=False)
 
     def forward(self, x: Tensor) -> Tensor:

@@ -2,6 +2,8 @@
 
 from torch import Tensor, nn
 
+from restorekit._check import check_integer
+
 
 class ResidualBlock(nn.Module):
     """Two 3x3 convolutions around a skip connection.
@@ -11,6 +13,9 @@ class ResidualBlock(nn.Module):
     Args:
         channels: Width of input and output, at least 1.
         activation: Apply a ReLU after the addition.
+
+    Raises:
+        ValueError: ``channels`` below 1.
 
     Example:
         >>> import torch
@@ -23,6 +28,7 @@ class ResidualBlock(nn.Module):
 
     def __init__(self, channels: int, *, activation: bool = True) -> None:
         super().__init__()
+        check_integer(channels, "channels", 1)
         self.conv1 = nn.Conv2d(channels, channels, 3, padding=1)
         self.conv2 = nn.Conv2d(channels, channels, 3, padding=1)
         self.activation = activation
@@ -49,7 +55,7 @@ class EResidualBlock(nn.Module):
         activation: Apply a ReLU after the addition.
 
     Raises:
-        ValueError: ``channels`` is no multiple of ``groups``.
+        ValueError: A size below 1, or ``channels`` is no multiple of ``groups``.
 
     Example:
         >>> import torch
@@ -62,7 +68,9 @@ class EResidualBlock(nn.Module):
 
     def __init__(self, channels: int, *, groups: int = 4, activation: bool = True) -> None:
         super().__init__()
-        if groups < 1 or channels % groups:
+        check_integer(channels, "channels", 1)
+        check_integer(groups, "groups", 1)
+        if channels % groups:
             raise ValueError(f"channels must be a multiple of groups, got {channels} channels and {groups} groups")
         self.conv1 = nn.Conv2d(channels, channels, 3, padding=1, groups=groups)
         self.conv2 = nn.Conv2d(channels, channels, 3, padding=1, groups=groups)

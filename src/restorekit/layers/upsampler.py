@@ -3,6 +3,8 @@
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from restorekit._check import check_integer
+
 _STAGES = {2: (2,), 3: (3,), 4: (2, 2), 8: (2, 2, 2)}
 
 
@@ -18,7 +20,7 @@ class PixelShuffleUpsampler(nn.Module):
         activation: Apply a ReLU between convolution and shuffle.
 
     Raises:
-        ValueError: Another scale, or ``channels`` is no multiple of ``groups``.
+        ValueError: Another scale, a size below 1, or ``channels`` is no multiple of ``groups``.
 
     Example:
         >>> import torch
@@ -32,9 +34,11 @@ class PixelShuffleUpsampler(nn.Module):
 
     def __init__(self, channels: int, scale: int, *, groups: int = 1, activation: bool = True) -> None:
         super().__init__()
-        if scale not in _STAGES:
+        if not isinstance(scale, int) or scale not in _STAGES:
             raise ValueError(f"scale must be one of {', '.join(map(str, _STAGES))}, got {scale!r}")
-        if groups < 1 or channels % groups:
+        check_integer(channels, "channels", 1)
+        check_integer(groups, "groups", 1)
+        if channels % groups:
             raise ValueError(f"channels must be a multiple of groups, got {channels} channels and {groups} groups")
         self.scale = scale
         self.activation = activation
