@@ -45,6 +45,13 @@ class ImageFolder(Dataset[Tensor]):
     Raises:
         NotADirectoryError: ``root`` is no folder.
         ValueError: No picture in it; and when an item is read, a file that ``read_image`` refuses or one with alpha.
+
+    Example:
+        >>> import tempfile, restorekit
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     restorekit.image.write_image(f"{folder}/grey.png", np.zeros((4, 6), np.uint8))
+        ...     ImageFolder(folder)[0].shape
+        torch.Size([3, 4, 6])
     """
 
     def __init__(self, root: str | os.PathLike[str], *, recursive: bool = False, max_pixels: int = MAX_PIXELS) -> None:
@@ -95,6 +102,14 @@ class PairedFolder(Dataset[tuple[Tensor, Tensor]]):
     Raises:
         NotADirectoryError: A root is no folder.
         ValueError: A picture without a partner, two of one name, or sizes that do not belong together.
+
+    Example:
+        >>> import tempfile, restorekit
+        >>> with tempfile.TemporaryDirectory() as a, tempfile.TemporaryDirectory() as b:
+        ...     for root, size in ((a, 4), (b, 8)):
+        ...         restorekit.image.write_image(f"{root}/1.png", np.zeros((size, size), np.uint8))
+        ...     PairedFolder(a, b).scale
+        2
     """
 
     def __init__(

@@ -4,6 +4,7 @@ import torch
 from torch import Tensor
 
 DIHEDRAL = range(8)
+"""Numbers of the 8 flips and rotations of a picture, for ``dihedral``."""
 
 
 def _check(x: Tensor, k: int) -> None:

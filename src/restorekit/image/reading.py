@@ -25,6 +25,7 @@ from restorekit._check import check_integer
 Pixels = NDArray[np.uint8 | np.uint16]
 
 MAX_PIXELS = 256_000_000
+"""Most pixels that readers accept by default, against decompression bombs."""
 
 # Called directly rather than through Image.open: no plugin outside this list (Ghostscript among them) ever sees the
 # file, the pixel limit is ours, and a JPEG with embedded previews is read as the JPEG that it is.
@@ -109,7 +110,23 @@ def read_image(path: str | os.PathLike[str], *, max_pixels: int = MAX_PIXELS) ->
 
 
 def picture_size(path: str | os.PathLike[str], *, max_pixels: int = MAX_PIXELS) -> tuple[int, int]:
-    """Height and width that ``read_image`` would return, from the header alone."""
+    """Height and width that ``read_image`` would return, from the header alone.
+
+    Args:
+        path: A picture file.
+        max_pixels: Most pixels accepted.
+
+    Returns:
+        Height and width in pixels, upright.
+
+    Raises:
+        ValueError: As ``read_image``, as far as the header shows it.
+
+    Example:
+        >>> import skimage.data, pathlib
+        >>> picture_size(pathlib.Path(skimage.data.__file__).parent / "chelsea.png")
+        (300, 451)
+    """
     with _opened(path, max_pixels) as (_, picture):
         # For a PNG whose header lacks EXIF, Pillow would decode everything to look for it at the end.
         seek = not isinstance(picture, PngImageFile) or "exif" in picture.info
@@ -137,7 +154,9 @@ def _opened(path: str | os.PathLike[str], max_pixels: int) -> Iterator[tuple[Bin
         except MemoryError:
             raise
         except Exception as error:
-            raise ValueError(f"{path}: the file is damaged, truncated or laid out in a way that cannot be read ({error})") from error
+            raise ValueError(
+                f"{path}: the file is damaged, truncated or of a layout not read here ({error})"
+            ) from error
 
 
 def _open(file: BinaryIO) -> ImageFile:
