@@ -155,7 +155,7 @@ def _opened(path: str | os.PathLike[str], max_pixels: int) -> Iterator[tuple[Bin
             raise
         except Exception as error:
             raise ValueError(
-                f"{path}: the file is damaged, truncated or of a layout not read here ({error})"
+                f"{path}: the file is damaged, truncated or of a layout not read ({error})"
             ) from error
 
 
