@@ -71,18 +71,19 @@ def make_taps(
     width, function = KERNELS[kernel]
     if like == "torch" and kernel == "bicubic" and not antialias:
         width, function = _TORCH_CUBIC
-    shrink = min(float(scale), 1.0) if antialias and kernel != "nearest" else 1.0
     p, q = scale.numerator, scale.denominator
+    stretched = antialias and kernel != "nearest" and p < q
     # Output centre ((i + 1/2) / scale - 1/2) as whole part and remainder: exact integers keep every period identical.
     numerator = (2 * np.arange(outputs, dtype=np.int64) + 1) * q - p
-    whole, rest = numerator // (2 * p), (numerator % (2 * p)) / (2 * p)
-    reach = math.ceil(width / shrink / 2) + 1
+    whole, rest = np.divmod(numerator, 2 * p)
+    reach = math.ceil(width * q / p / 2 if stretched else width / 2) + 1
     offsets = np.arange(-reach, reach + 1)
-    weights = function((rest[:, None] - offsets) * shrink)
+    # Distance from the centre in kernel units, rounded once: a sample on the edge of a box must not fall on both sides.
+    weights = function((rest[:, None] - 2 * p * offsets) / (2 * (q if stretched else p)))
     used = np.flatnonzero(weights.any(axis=0))
     offsets, weights = offsets[used[0] : used[-1] + 1], weights[:, used[0] : used[-1] + 1]
     index = whole[:, None] + offsets
-    if like == "torch" and antialias:  # torch and Pillow cut the window at the border
+    if like == "torch" and antialias and kernel != "nearest":  # torch and Pillow cut the window at the border
         weights = np.where((index >= 0) & (index < length), weights, 0.0)
     weights = weights / weights.sum(axis=1, keepdims=True)
     return Taps(whole + offsets[0], fold(index, length, "replicate" if like == "torch" else edge), weights)

@@ -1,6 +1,8 @@
 """Resampling that agrees with MATLAB's ``imresize``: tensors, and uint8 pictures to the bit."""
 
 import math
+from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 from fractions import Fraction
 from functools import lru_cache
 from typing import NamedTuple
@@ -9,6 +11,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
+from torch.autograd import forward_ad
 
 from restorekit._check import check_batch
 from restorekit.image._taps import KERNELS, Array, Edge, Kernel, Like, Taps, fold, make_taps
@@ -34,6 +37,7 @@ def _blocks(
     p, q = scale.numerator, scale.denominator
     repeat = max(math.ceil(_BLOCK / p), math.ceil(_BLOCK / q))
     size, step = (p * repeat, q * repeat) if p <= _PERIOD and q <= _PERIOD else (_BLOCK, 0)
+    size = min(size, outputs)
     count = math.ceil(outputs / size)
     row = np.minimum(np.arange(count * size), outputs - 1)  # the last block repeats its last output, dropped later
     start = first[row[::size]]
@@ -45,13 +49,24 @@ def _blocks(
     inside = np.flatnonzero((start >= 0) & (start + span <= length) & (np.arange(count) < outputs // size))
     regular = range(int(inside[0]), int(inside[-1]) + 1) if step and inside.size else range(0)
     reads = fold(start[:, None] + np.arange(span), length, "replicate" if like == "torch" else edge)
-    return _Blocks(reads, matrices.reshape(count, size, span), regular, step)
+    matrices = matrices.reshape(count, size, span)
+    if span > length:
+        reads, matrices = _merge(reads, matrices, length)
+    return _Blocks(reads, matrices, regular, step)
+
+
+def _merge(reads: NDArray[np.int64], matrices: Array, length: int) -> tuple[NDArray[np.int64], Array]:
+    """Windows wider than the axis reach the same samples again and again: add up their weights, read each once."""
+    count, size, _ = matrices.shape
+    merged = np.zeros((count, size, length))
+    np.add.at(merged, (np.arange(count)[:, None, None], np.arange(size)[:, None], reads[:, None]), matrices)
+    return np.tile(np.arange(length), (count, 1)), merged
 
 
 def _resize_rows(x: Tensor, outputs: int, blocks: _Blocks) -> Tensor:
     """Resample axis 1 of planes (P, H, W)."""
     weights = torch.from_numpy(blocks.weights).to(x)
-    differentiated = x.requires_grad and torch.is_grad_enabled()
+    differentiated = (x.requires_grad and torch.is_grad_enabled()) or forward_ad.unpack_dual(x).tangent is not None
     if differentiated or x.device.type != "cpu" or len(blocks.regular) < 2:
         return _multiply(weights, x, blocks.source, outputs)
     size, span = blocks.weights.shape[1:]
@@ -117,9 +132,19 @@ def _targets(
         round_size = math.floor if like == "torch" else math.ceil
         return [(max(1, round_size(n * factor)), factor) for n in shape]
     assert size is not None
-    if len(size) != 2 or any(isinstance(n, bool) or not isinstance(n, int) or n < 1 for n in size):
+    if (
+        not isinstance(size, Sequence)
+        or len(size) != 2
+        or any(isinstance(n, bool) or not isinstance(n, int) or n < 1 for n in size)
+    ):
         raise ValueError(f"size must be two positive integers (height, width), got {size!r}")
     return [(m, Fraction(m, n)) for m, n in zip(size, shape, strict=True)]
+
+
+def _full_precision(device: torch.device) -> AbstractContextManager[object]:
+    """No autocast: products in bfloat16 would be off by a grey level."""
+    known = torch.amp.is_autocast_available(device.type)
+    return torch.autocast(device.type, enabled=False) if known else nullcontext()
 
 
 def _check_choice(value: str, name: str, known: tuple[str, ...]) -> None:
@@ -141,7 +166,7 @@ def resize(
 
     Every output sample is a weighted mean of the input samples around ``(i + 1/2) / scale - 1/2``. The weights are
     taken in float64 and the kernel is stretched by ``1 / scale`` when shrinking. Nothing is clamped: cubic and Lanczos
-    kernels overshoot at edges. Differentiable; float16 and bfloat16 are computed in float32.
+    kernels overshoot at edges. Differentiable; float16 and bfloat16 are computed in float32, also under autocast.
 
     Args:
         x: Pictures (N, C, H, W), real floating point, any range.
@@ -189,8 +214,9 @@ def resize(
         return _resize_columns(flat, columns, _blocks(w, columns, column_scale, *options)).view(n * c, -1, columns)
 
     rows_first = row_scale < column_scale or (row_scale == column_scale and row_scale < 1)
-    out = along_columns(along_rows(out)) if rows_first else along_rows(along_columns(out))
-    return out.view(n, c, rows, columns).to(x.dtype)
+    with _full_precision(x.device):
+        out = along_columns(along_rows(out)) if rows_first else along_rows(along_columns(out))
+    return out.view(n, c, rows, columns).to(x.dtype).contiguous()
 
 
 def resize_uint8(array: NDArray[np.uint8], scale: float) -> NDArray[np.uint8]:
