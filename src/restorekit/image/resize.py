@@ -66,8 +66,7 @@ def _merge(reads: NDArray[np.int64], matrices: Array, length: int) -> tuple[NDAr
 def _resize_rows(x: Tensor, outputs: int, blocks: _Blocks) -> Tensor:
     """Resample axis 1 of planes (P, H, W)."""
     weights = torch.from_numpy(blocks.weights).to(x)
-    differentiated = (x.requires_grad and torch.is_grad_enabled()) or forward_ad.unpack_dual(x).tangent is not None
-    if differentiated or x.device.type != "cpu" or len(blocks.regular) < 2:
+    if _is_differentiated(x) or x.device.type != "cpu" or len(blocks.regular) < 2:
         return _multiply(weights, x, blocks.source, outputs)
     size, span = blocks.weights.shape[1:]
     begin, end = blocks.regular.start, blocks.regular.stop
@@ -81,6 +80,12 @@ def _resize_rows(x: Tensor, outputs: int, blocks: _Blocks) -> Tensor:
         windows = plane[start:].unfold(0, span, blocks.step)[: end - begin].transpose(1, 2)
         torch.bmm(shared, windows, out=target[begin * size : end * size].view(end - begin, size, -1))
     return out
+
+
+def _is_differentiated(x: Tensor) -> bool:
+    """Whether results may not be written in place: backward or forward mode records them."""
+    tangent = forward_ad.unpack_dual(x).tangent  # type: ignore[no-untyped-call]
+    return (x.requires_grad and torch.is_grad_enabled()) or tangent is not None
 
 
 def _multiply(weights: Tensor, x: Tensor, source: NDArray[np.int64], outputs: int) -> Tensor:
