@@ -104,11 +104,12 @@ def trace(model: nn.Module, *, in_channels: int, side: int, arguments: dict[str,
     The network keeps its weights, device and mode; nothing of it is copied.
     """
     tensors = [*model.named_parameters(), *model.named_buffers()]
-    on_meta = {name: torch.empty_like(tensor, device="meta") for name, tensor in tensors}
     dtype = next((p.dtype for p in model.parameters()), torch.float32)
-    x = torch.empty(1, in_channels, side, side, dtype=dtype, device="meta")
     seen = Trace(side)
-    with torch.no_grad(), _Recorder(seen):
-        call: Callable[..., Tensor] = functional_call
-        call(model, on_meta, (x,), arguments)
+    with torch.inference_mode(False), torch.no_grad():  # inference mode hides convolutions from the recorder
+        on_meta = {name: torch.empty_like(tensor, device="meta") for name, tensor in tensors}
+        x = torch.empty(1, in_channels, side, side, dtype=dtype, device="meta")
+        with _Recorder(seen):
+            call: Callable[..., Tensor] = functional_call
+            call(model, on_meta, (x,), arguments)
     return seen

@@ -62,7 +62,7 @@ class Restorer(nn.Module, ABC):
         """
         if scale is None and len(self.scales) == 1:
             return self.scales[0]
-        if scale not in self.scales:
+        if not isinstance(scale, int) or scale not in self.scales:
             known = ", ".join(map(str, self.scales))
             raise ValueError(f"scale must be one of the network's scales ({known}), got {scale!r}")
         return scale
