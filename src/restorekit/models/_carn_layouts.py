@@ -24,11 +24,15 @@ def _read_mean(state: StateDict, rgb_range: float) -> tuple[float, ...]:
         matrix = state[f"{prefix}.weight"].double().reshape(3, 3)
         if not torch.allclose(matrix, torch.eye(3, dtype=torch.float64), atol=1e-4):
             raise ValueError(f"{prefix}.weight must be the identity (a plain shift of the mean), got {matrix.tolist()}")
-        means.append(sign * state[f"{prefix}.bias"].double() / rgb_range)
+        bias = state[f"{prefix}.bias"]
+        means.append(sign * bias.double() / rgb_range)
     if not torch.allclose(means[0], means[1], atol=1e-6):
         raise ValueError(f"the mean taken off, {means[0].tolist()}, is not the mean put back, {means[1].tolist()}")
     published = torch.tensor(DIV2K_MEAN, dtype=torch.float64)
-    return DIV2K_MEAN if torch.allclose(means[0], published, atol=1e-6) else tuple(means[0].tolist())
+    precision = max(1e-6, torch.finfo(bias.dtype).eps)  # a file in half precision holds a rounded mean
+    if torch.allclose(means[0], published, rtol=0, atol=precision):
+        return DIV2K_MEAN
+    return tuple(round(value, 6) for value in means[0].tolist())
 
 
 def _count(state: StateDict, pattern: str) -> int:
@@ -51,6 +55,8 @@ def _read_body(state: StateDict, style: str, fusion: str) -> tuple[dict[str, Any
     """Constructor arguments and renamed tensors of everything between entry and upsampler."""
     blocks, units = _count(state, r"c(\d+)\."), _count(state, r"b1\.c(\d+)\.")
     stored = _count(state, r"b1\.b(\d+)\.")
+    if max(blocks, units) > len(state):
+        raise ValueError(f"its keys count to {blocks} blocks of {units} units, but there are only {len(state)} tensors")
     first = state[f"b1.b1.{next(iter(_UNIT_CONVS[style]))}.weight"]
     channels, groups = first.shape[0], first.shape[0] // first.shape[1]
     names = {theirs: ours for theirs, ours in _UNIT_CONVS[style].items() if f"b1.b1.{theirs}.weight" in state}
@@ -78,9 +84,9 @@ def _read_upsamplers(state: StateDict, channels: int) -> dict[str, str]:
     """Old and new layer names of the upsamplers; a single-scale file calls its only one ``up``."""
     renamed = {}
     for key in state:
-        if found := re.match(r"upsample\.up(\d?)\.body\.(\d+)\.weight$", key):
-            last = f"upsample.up{found[1]}.body.3.weight" in state
-            scale = found[1] or ("4" if last else str(round((state[key].shape[0] / channels) ** 0.5)))
+        if found := re.match(r"upsample\.up(\d?)\.body\.([036])\.weight$", key):
+            stages = sum(f"upsample.up{found[1]}.body.{index}.weight" in state for index in (0, 3, 6))
+            scale = found[1] or str(round((state[key].shape[0] / channels) ** 0.5) ** stages)
             renamed[key.removesuffix(".weight")] = f"upsamplers.{scale}.convs.{int(found[2]) // 3}"
     return renamed
 

@@ -5,18 +5,17 @@ import pickle
 from collections.abc import Iterator, Mapping
 from os import PathLike
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from restorekit.models._layouts import Layout, StateDict, guess_family
-
-if TYPE_CHECKING:
-    from restorekit.models.restorer import Restorer
+from restorekit.models.restorer import Restorer
 
 FORMAT = "restorekit"
+FORMAT_VERSION = "1"
 _CONTAINERS = ("params_ema", "params", "state_dict", "model", "net", "weights")  # where projects nest the tensors
 
 
@@ -85,9 +84,16 @@ def _read_torch(path: Path) -> dict[str, Tensor]:
     if not isinstance(content, Mapping) or not content:
         raise ValueError(f"{path} must hold a state dict of tensors, got {type(content).__name__}")
     for key, value in content.items():
-        if not isinstance(key, str) or not isinstance(value, Tensor):
-            raise ValueError(f"{path} must hold tensors by name, got {key!r}: {type(value).__name__}")
+        if not isinstance(key, str) or not _is_plain(value):
+            raise ValueError(f"{path} must hold plain dense tensors by name, got {key!r}: {type(value).__name__}")
     return dict(content)
+
+
+def _is_plain(value: object) -> bool:
+    """Whether this is a dense tensor whose every element is in the file; an expanded one would grow when copied."""
+    if not isinstance(value, Tensor) or value.layout != torch.strided or value.is_quantized or value.is_meta:
+        return False
+    return value.untyped_storage().nbytes() >= value.numel() * value.element_size()
 
 
 def interpret(
@@ -113,7 +119,8 @@ def interpret(
     known = ", ".join(layout.name for candidates in layouts.values() for layout in candidates)
     raise ValueError(
         f"{path} looks like {guess_family(tensors)} (first key {next(iter(tensors), None)!r}); "
-        f"layouts that are read here: restorekit's own, {known}"
+        f"layouts that are read here: {known}, and files of models.save_weights. "
+        "A bare state dict says nothing about its network: build that and read it with models.load_weights"
     )
 
 
@@ -123,12 +130,16 @@ def _interpret_own(
     layouts: Mapping[str, tuple[Layout, ...]],
     path: str | PathLike[str],
 ) -> tuple[str, dict[str, Any], StateDict]:
-    architecture = metadata.get("model", "")
+    architecture, version = metadata.get("model", ""), metadata.get("format_version")
+    if version != FORMAT_VERSION:
+        raise ValueError(f"{path} has format version {version!r}, this restorekit reads version {FORMAT_VERSION!r}")
     try:
         config = json.loads(metadata.get("config", ""))
-    except json.JSONDecodeError as error:
+    except (json.JSONDecodeError, RecursionError) as error:
         raise ValueError(f"{path} has damaged metadata: its config is no JSON") from error
-    if architecture not in layouts or not isinstance(config, dict):
+    if not isinstance(config, dict):
+        raise ValueError(f"{path} has damaged metadata: its config must be a JSON object, got {type(config).__name__}")
+    if architecture not in layouts:
         raise ValueError(f"{path} holds weights of {architecture!r}; networks known here: {', '.join(layouts)}")
     return architecture, config, tensors
 
@@ -139,14 +150,14 @@ def _read_layout(layout: Layout, tensors: StateDict, path: str | PathLike[str]) 
         config, renamed = layout.read(followed)
     except KeyError as error:
         raise ValueError(f"{path} looks like {layout.name} but misses the key {error.args[0]!r}") from error
-    except (ValueError, RuntimeError, IndexError, ZeroDivisionError) as error:
+    except (ValueError, TypeError, RuntimeError, IndexError, ZeroDivisionError) as error:
         raise ValueError(f"{path} looks like {layout.name} but cannot be read as such: {error}") from error
     if unexpected := sorted(set(tensors) - followed.taken):
         raise ValueError(f"{path} looks like {layout.name} but has the unexpected key {unexpected[0]!r}")
     return config, renamed
 
 
-def load_weights(model: "Restorer", path: str | PathLike[str]) -> None:
+def load_weights(model: Restorer, path: str | PathLike[str]) -> None:
     """Read a checkpoint into an existing network, in place.
 
     Reads files of ``save_weights``, plain state dicts of the same network, and the authors' published files, with
@@ -158,6 +169,7 @@ def load_weights(model: "Restorer", path: str | PathLike[str]) -> None:
 
     Raises:
         FileNotFoundError: No such file.
+        TypeError: ``model`` is no network of this library.
         ValueError: An unreadable file, a file that could run code, or weights of another network; the message says
             what the file looks like and names the first missing and unexpected keys.
 
@@ -167,9 +179,11 @@ def load_weights(model: "Restorer", path: str | PathLike[str]) -> None:
         ...     restorekit.models.save_weights(restorekit.models.carn_m(2), f"{folder}/carn_m.safetensors")
         ...     load_weights(restorekit.models.carn_m(2), f"{folder}/carn_m.safetensors")
     """
+    if not isinstance(model, Restorer):
+        raise TypeError(f"model must be a network of restorekit.models, got {type(model).__name__}")
     stored, metadata = read_tensors(path)
     tensors: StateDict = stored
-    if metadata or set(stored) != set(model.state_dict()):  # otherwise a bare state dict of this very network
+    if metadata.get("format") == FORMAT or any(layout.matches(stored) for layout in model.layouts):
         name = type(model).__name__
         found, config, tensors = interpret(stored, metadata, {name: model.layouts}, path)
         _check_config(model, found, config, path)
@@ -178,11 +192,11 @@ def load_weights(model: "Restorer", path: str | PathLike[str]) -> None:
     model.load_state_dict(wanted)
 
 
-def _belongs_to_other_scale(key: str, model: "Restorer") -> bool:
+def _belongs_to_other_scale(key: str, model: Restorer) -> bool:
     return key.startswith("upsamplers.") and key.split(".")[1] not in getattr(model, "upsamplers", {})
 
 
-def _check_config(model: "Restorer", name: str, config: Mapping[str, Any], path: str | PathLike[str]) -> None:
+def _check_config(model: Restorer, name: str, config: Mapping[str, Any], path: str | PathLike[str]) -> None:
     """Refuse options that change the function but not the tensors: loading would succeed and compute something else."""
     for option, value in config.items():
         own = model.config.get(option)
@@ -197,8 +211,8 @@ def _plain(value: Any) -> Any:
     return list(value) if isinstance(value, tuple) else value
 
 
-def check_tensors(model: "Restorer", tensors: StateDict, path: str | PathLike[str]) -> None:
-    """Require exactly the names and shapes of the network's state dict."""
+def check_tensors(model: Restorer, tensors: StateDict, path: str | PathLike[str]) -> None:
+    """Require exactly the names, shapes and kinds of numbers of the network's state dict."""
     own = model.state_dict()
     missing, unexpected = sorted(set(own) - set(tensors)), sorted(set(tensors) - set(own))
     if missing or unexpected:
@@ -211,4 +225,9 @@ def check_tensors(model: "Restorer", tensors: StateDict, path: str | PathLike[st
             raise ValueError(
                 f"{path} does not fit {type(model).__name__}: {key!r} has shape {tuple(tensors[key].shape)}, "
                 f"the network needs {tuple(tensor.shape)}"
+            )
+        if tensor.is_floating_point() != tensors[key].is_floating_point():
+            raise ValueError(
+                f"{path} does not fit {type(model).__name__}: {key!r} holds {tensors[key].dtype}, "
+                f"the network needs {tensor.dtype}"
             )

@@ -101,7 +101,7 @@ class CARN(Restorer):
         init: str = "uniform",
         mean: Sequence[float] = DIV2K_MEAN,
     ) -> None:
-        config = {name: value for name, value in locals().items() if name not in {"self", "__class__"}}
+        config = _record(locals())
         factors = _check_scales(scale, head)
         for name, value in (("channels", channels), ("blocks", blocks), ("units", units), ("groups", groups)):
             check_integer(value, name, 1)
@@ -156,6 +156,15 @@ class CARN(Restorer):
 
 def _connect(parts: Sequence[nn.Module], *, cascade: bool, channels: int, fusion_relu: bool) -> nn.Module:
     return Cascade(parts, channels, fusion_relu=fusion_relu) if cascade else Chain(parts)
+
+
+def _record(arguments: dict[str, Any]) -> dict[str, Any]:
+    """The constructor's arguments in a form that JSON keeps: numbers, strings and tuples of numbers."""
+    scale, mean = arguments["scale"], arguments["mean"]
+    if len(mean) != 3:
+        raise ValueError(f"mean must hold one value for each of R, G and B, got {mean!r}")
+    plain = {"scale": tuple(scale) if isinstance(scale, Sequence) else scale, "mean": tuple(map(float, mean))}
+    return {name: plain.get(name, value) for name, value in arguments.items() if name not in {"self", "__class__"}}
 
 
 def _check_scales(scale: int | Sequence[int], head: str) -> list[int]:

@@ -1,15 +1,20 @@
 """Writing networks to files and building the network that a file holds."""
 
 import json
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from itertools import count
 from os import PathLike
 from pathlib import Path
 from typing import Any
 
 import torch
 from safetensors.torch import save_file
+from torch.nn.modules.module import register_module_parameter_registration_hook
 
 from restorekit.image import atomic_path
-from restorekit.models._loading import FORMAT, check_tensors, interpret, load_weights, read_tensors
+from restorekit.models._loading import FORMAT, FORMAT_VERSION, check_tensors, interpret, load_weights, read_tensors
 from restorekit.models.carn import CARN
 from restorekit.models.restorer import Restorer
 
@@ -44,7 +49,7 @@ def save_weights(model: Restorer, path: str | PathLike[str]) -> None:
     if Path(path).suffix != ".safetensors":
         raise ValueError(f"path must end in .safetensors, got {Path(path).name!r}")
     config = json.dumps(model.config, sort_keys=True)
-    metadata = {"format": FORMAT, "format_version": "1", "model": type(model).__name__, "config": config}
+    metadata = {"format": FORMAT, "format_version": FORMAT_VERSION, "model": type(model).__name__, "config": config}
     tensors = {key: tensor.detach().cpu().contiguous() for key, tensor in model.state_dict().items()}
     with atomic_path(path) as beside:
         save_file(tensors, beside, metadata=metadata)
@@ -76,7 +81,7 @@ def load_checkpoint(path: str | PathLike[str]) -> Restorer:
     stored, metadata = read_tensors(path)
     layouts = {name: architecture.layouts for name, architecture in _CLASSES.items()}
     name, config, tensors = interpret(stored, metadata, layouts, path)
-    with torch.device("meta"):
+    with torch.device("meta"), _at_most(2 * len(tensors)):
         sketch = _build(name, config, path)  # shapes are compared before any memory is taken
     check_tensors(sketch, tensors, path)
     model = _build(name, config, path)
@@ -91,4 +96,20 @@ def _build(name: str, config: dict[str, Any], path: str | PathLike[str]) -> Rest
     try:
         return _CLASSES[name](**config)
     except (TypeError, ValueError) as error:
-        raise ValueError(f"{path} has metadata that builds no {name}: {error}") from error
+        raise ValueError(f"{path} describes a {name} that cannot be built: {error}") from error
+
+
+@contextmanager
+def _at_most(parameters: int) -> Iterator[None]:
+    """Stop this thread from making more parameters than a file can fill: damaged metadata may name any depth."""
+    made, thread = count(1), threading.get_ident()
+
+    def check(*_: object) -> None:
+        if threading.get_ident() == thread and next(made) > parameters:
+            raise ValueError("its options ask for more layers than the file holds")
+
+    handle = register_module_parameter_registration_hook(check)
+    try:
+        yield
+    finally:
+        handle.remove()

@@ -19,6 +19,7 @@ def fold_desubpixel(model: Restorer) -> Restorer:
         A new network with ``head="conv"``, in the same mode, dtype and on the same device.
 
     Raises:
+        TypeError: ``model`` is no network of this library.
         ValueError: The network has no desubpixel head.
 
     Example:
@@ -29,6 +30,8 @@ def fold_desubpixel(model: Restorer) -> Restorer:
     Source:
         The head is CutBlur's (Yoo, Ahn and Sohn, CVPR 2020); folding is exact up to the order of additions.
     """
+    if not isinstance(model, Restorer):
+        raise TypeError(f"model must be a network of restorekit.models, got {type(model).__name__}")
     if model.config.get("head") != "desubpixel":
         raise ValueError(f"model must have a desubpixel head, got a {type(model).__name__} with {model.config!r}")
     folded = type(model)(**{**model.config, "head": "conv"})

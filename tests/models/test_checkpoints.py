@@ -1,0 +1,574 @@
+import json
+import os
+import pickle
+from pathlib import Path
+
+import pytest
+import torch
+from models import published
+from models.published import published_weights
+from safetensors import safe_open
+from safetensors.torch import load_file, save_file
+
+from restorekit.models import CARN, carn, carn_m, checkpoints, load_checkpoint, load_weights, save_weights
+
+SMALL = {"channels": 8, "blocks": 2, "units": 2}
+
+
+def small(scale=2, **options):
+    return CARN(scale, **{**SMALL, **options})
+
+
+def filled(model, value):
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.fill_(value)
+    return model
+
+
+def assert_equal_weights(model, other):
+    own, expected = model.state_dict(), other.state_dict()
+    assert own.keys() == expected.keys()
+    assert all(torch.equal(own[key], expected[key]) for key in own)
+
+
+@pytest.fixture
+def target(tmp_path):
+    return tmp_path / "model.safetensors"
+
+
+@pytest.fixture
+def save(tmp_path):
+    """Save anything as a PyTorch file."""
+
+    def save(content, **options):
+        torch.save(content, tmp_path / "model.pth", **options)
+        return tmp_path / "model.pth"
+
+    return save
+
+
+@pytest.fixture
+def own_file(target):
+    """A file of save_weights whose metadata are replaced."""
+
+    def write(options, metadata):
+        model = small()
+        config = json.dumps({**model.config, **options})
+        written = {"format": "restorekit", "format_version": "1", "model": "CARN", "config": config}
+        metadata = {**written, **metadata}
+        save_file(model.state_dict(), target, metadata=metadata)
+        return target
+
+    return write
+
+
+# This library's own files
+
+
+@pytest.mark.parametrize(
+    "model",
+    [
+        CARN(3, **SMALL, groups=2, recursive=True, mean=(0.1, 0.2, 0.3)),
+        CARN((2, 4), **SMALL, local_cascade=False, global_skip=True, fusion_relu=False),
+        CARN(2, **SMALL, head="desubpixel", unit_relu=False, upsampler_relu=False, init="he-normal"),
+        CARN(1, **SMALL, global_cascade=False),
+    ],
+    ids=["efficient", "several scales", "desubpixel", "scale 1"],
+)
+def test_own_file_gives_the_same_network_back(model, target):
+    save_weights(model, target)
+    loaded = load_checkpoint(target)
+    assert_equal_weights(loaded, model)
+    assert loaded.config == model.config
+    assert type(loaded) is CARN
+    assert not loaded.training
+    other = CARN(**model.config)
+    load_weights(other, target)
+    assert_equal_weights(other, model)
+
+
+def test_own_file_holds_arguments_and_each_tensor_once(target):
+    model = carn_m(2, **SMALL)
+    save_weights(model, target)
+    with safe_open(target, framework="pt") as file:
+        metadata = file.metadata()
+    assert (metadata["format"], metadata["format_version"], metadata["model"]) == ("restorekit", "1", "CARN")
+    assert json.loads(metadata["config"])["recursive"] is True
+    assert sum(tensor.numel() for tensor in load_file(target).values()) == sum(p.numel() for p in model.parameters())
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float64])
+def test_own_file_in_another_precision_becomes_float32(dtype, target):
+    model = small().to(dtype)
+    save_weights(model, target)
+    assert load_file(target)["entry.weight"].dtype == dtype
+    loaded = load_checkpoint(target)
+    assert loaded.entry.weight.dtype == torch.float32
+    assert_equal_weights(loaded, model.float())
+
+
+def test_saves_weights_that_are_views_of_one_vector(target):
+    model = small()
+    vector = torch.nn.utils.parameters_to_vector(model.parameters()).detach()
+    torch.nn.utils.vector_to_parameters(vector, model.parameters())
+    save_weights(model, target)
+    assert_equal_weights(load_checkpoint(target), model)
+
+
+def test_saves_weights_in_channels_last(target):
+    model = small().to(memory_format=torch.channels_last)
+    save_weights(model, target)
+    assert_equal_weights(load_checkpoint(target), model)
+
+
+def test_loading_keeps_mode_dtype_and_the_random_state(target):
+    save_weights(filled(small(), 0.5), target)
+    model = small().double().train()
+    state = torch.get_rng_state()
+    load_weights(model, target)
+    assert torch.equal(torch.get_rng_state(), state)
+    assert model.training
+    assert model.entry.weight.dtype == torch.float64
+    assert torch.equal(model.exit.bias, torch.full((3,), 0.5, dtype=torch.float64))
+
+
+def test_factories_load_weights(target):
+    save_weights(filled(carn_m(2, **SMALL), 0.25), target)
+    assert_equal_weights(carn_m(2, weights=target, **SMALL), filled(carn_m(2, **SMALL), 0.25))
+    assert_equal_weights(carn_m(2, weights=str(target), **SMALL), filled(carn_m(2, **SMALL), 0.25))
+
+
+def test_a_network_takes_its_scale_from_a_file_with_several(target):
+    several = small((2, 3, 4))
+    save_weights(several, target)
+    single = small(3)
+    load_weights(single, target)
+    x = published.picture(4, 5)
+    assert torch.equal(single(x), several(x, scale=3))
+
+
+def test_a_file_with_one_scale_does_not_fill_a_network_with_several(target):
+    save_weights(small(2), target)
+    model = filled(small((2, 3)), 0.5)
+    with pytest.raises(ValueError, match=r"first missing key 'upsamplers\.3\.convs\.0\.bias'"):
+        load_weights(model, target)
+    assert_equal_weights(model, filled(small((2, 3)), 0.5))
+
+
+@pytest.mark.parametrize("option", ["fusion_relu", "unit_relu", "upsampler_relu", "global_skip"])
+def test_options_that_change_the_function_but_no_tensor_are_compared(option, target):
+    model = small()
+    save_weights(model, target)
+    with pytest.raises(ValueError, match=f"holds CARN with {option}=.*but the network has {option}="):
+        load_weights(small(**{option: not model.config[option]}), target)
+
+
+def test_wrong_shape_is_named(target):
+    save_weights(small(), target)
+    with pytest.raises(ValueError, match="holds CARN with channels=8, but the network has channels=16"):
+        load_weights(small(channels=16), target)
+    save_file(small().state_dict() | {"exit.bias": torch.zeros(4)}, target)
+    with pytest.raises(ValueError, match=r"'exit.bias' has shape \(4,\), the network needs \(3,\)"):
+        load_weights(small(), target)
+
+
+# Writing
+
+
+def test_an_old_file_survives_a_full_disk(target, monkeypatch):
+    save_weights(filled(small(), 0.5), target)
+    before = target.read_bytes()
+
+    def full(tensors, path, metadata=None):
+        Path(path).write_bytes(b"half a file")
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(checkpoints, "save_file", full)
+    with pytest.raises(OSError, match="No space left"):
+        save_weights(small(), target)
+    assert target.read_bytes() == before
+    assert [path.name for path in target.parent.iterdir()] == [target.name]
+
+
+def test_writing_overwrites(target):
+    save_weights(filled(small(), 0.5), target)
+    save_weights(filled(small(), 0.75), target)
+    assert_equal_weights(load_checkpoint(target), filled(small(), 0.75))
+
+
+@pytest.mark.parametrize("name", ["model.pth", "model", "model.safetensors.bak"])
+def test_another_suffix_is_refused(name, tmp_path):
+    with pytest.raises(ValueError, match=f"path must end in .safetensors, got '{name}'"):
+        save_weights(small(), tmp_path / name)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_missing_folder_is_refused(tmp_path):
+    with pytest.raises(FileNotFoundError, match="does not exist"):
+        save_weights(small(), tmp_path / "nowhere" / "model.safetensors")
+
+
+def test_networks_of_others_are_refused(target):
+    for call in (save_weights, load_weights):
+        with pytest.raises(TypeError, match=r"network of restorekit\.models, got Conv2d"):
+            call(torch.nn.Conv2d(1, 1, 1), target)
+
+
+# The authors' files, small in what they hold and full in their names: see test_carn for what they compute
+
+
+@pytest.mark.parametrize(
+    ("layout", "model"),
+    [
+        (published.carn(), carn((2, 3, 4))),
+        (published.carn_m(), carn_m((2, 3, 4))),
+        (published.pcarn(), carn((2, 3, 4), fusion_relu=False, global_skip=True)),
+        (published.carn(single=2), carn(2)),
+        (published.carn(single=3), carn(3)),
+        (published.carn(single=4), carn(4)),
+        (published.carn_m(single=8), carn_m(8)),
+    ],
+    ids=["carn", "carn_m", "pcarn", "single x2", "single x3", "single x4", "single x8"],
+)
+def test_published_layouts_are_recognised_and_fit(layout, model, save):
+    path = save(published_weights(layout))
+    loaded = load_checkpoint(path)
+    assert loaded.config == model.config
+    assert sum(p.numel() for p in loaded.parameters()) + 24 == sum(torch.Size(s).numel() for s in layout.values())
+    load_weights(model, path)
+    assert_equal_weights(model, loaded)
+    assert torch.equal(loaded.entry.weight, published_weights({"entry.weight": (64, 3, 3, 3)})["entry.weight"])
+
+
+@pytest.mark.parametrize("scale", [1, 2, 3, 4])
+def test_cutblur_files_are_brought_to_the_unit_range(scale, save):
+    loaded = load_checkpoint(save(published_weights(published.cutblur(scale))))
+    assert loaded.config["scale"] == scale
+    assert loaded.config["head"] == ("conv" if scale == 1 else "desubpixel")
+    assert loaded.config["mean"] == published.MEAN
+    model = CARN(**loaded.config)
+    load_weights(model, save(published_weights(published.cutblur(scale))))
+    assert_equal_weights(model, loaded)
+    shape = (64, 3 * scale**2, 3, 3)
+    in_file = published_weights({"head.1.weight": shape})["head.1.weight"]
+    assert torch.allclose(loaded.entry.weight, in_file * 255)
+
+
+def test_equal_aliases_of_pcarn_m_become_one_shared_unit(save):
+    loaded = load_checkpoint(save(published.shared_weights(published.pcarn_m())))
+    assert loaded.config["recursive"]
+    assert loaded.config["groups"] == 4
+    assert (loaded.config["global_skip"], loaded.config["fusion_relu"]) == (True, False)
+    assert sum(p.numel() for p in loaded.parameters()) == 414_787
+    model = carn_m((2, 3, 4), fusion_relu=False, global_skip=True)
+    load_weights(model, save(published.shared_weights(published.pcarn_m())))
+    assert_equal_weights(model, loaded)
+
+
+def test_units_that_differ_stay_apart(save):
+    tensors = published.shared_weights(published.pcarn_m())
+    tensors["b2.b3.pw.bias"] = tensors["b2.b3.pw.bias"] + 1e-3
+    loaded = load_checkpoint(save(tensors))
+    assert not loaded.config["recursive"]
+    assert not torch.equal(
+        loaded.body.blocks[1].blocks[2].pointwise.bias, loaded.body.blocks[1].blocks[0].pointwise.bias
+    )
+    assert sum(p.numel() for p in loaded.parameters()) == 551_131 - 24
+    with pytest.raises(ValueError, match="recursive=False, but the network has recursive=True"):
+        load_weights(carn_m((2, 3, 4), fusion_relu=False, global_skip=True), save(tensors))
+
+
+def test_shared_units_compute_what_three_equal_ones_do(save):
+    shared = load_checkpoint(save(published.shared_weights(published.pcarn_m())))
+    apart = CARN(**{**shared.config, "recursive": False})
+    tensors = shared.state_dict()
+    for key in apart.state_dict():
+        block, unit = key.split("."), None
+        if key.startswith("body.blocks.") and block[3] == "blocks":
+            unit = ".".join([*block[:4], "0", *block[5:]])
+        tensors.setdefault(key, tensors.get(unit))
+    apart.load_state_dict(tensors)
+    x = published.picture(5, 6)
+    assert torch.equal(shared(x, scale=2), apart(x, scale=2))
+
+
+def test_several_scales_fill_a_network_with_one(save):
+    path = save(published_weights(published.carn_m()))
+    single = carn_m(3)
+    load_weights(single, path)
+    x = published.picture(5, 6)
+    assert torch.equal(single.eval()(x), load_checkpoint(path)(x, scale=3))
+
+
+WRAPPINGS = {
+    "module.": lambda t: {f"module.{key}": value for key, value in t.items()},
+    "module. twice": lambda t: {f"module.module.{key}": value for key, value in t.items()},
+    "params": lambda t: {"params": t},
+    "params_ema before params": lambda t: {"params": {k: v + 1 for k, v in t.items()}, "params_ema": t},
+    "state_dict and more": lambda t: {"epoch": 3, "state_dict": t, "optimizer": {"lr": 1e-4}},
+    "module. in params": lambda t: {"params": {f"module.{key}": value for key, value in t.items()}},
+    "parameters": lambda t: {key: torch.nn.Parameter(value) for key, value in t.items()},
+}
+
+
+@pytest.mark.parametrize("wrap", WRAPPINGS.values(), ids=WRAPPINGS)
+def test_prefixes_and_containers_are_taken_off(wrap, save):
+    tensors = published_weights(published.carn(single=2, channels=8))
+    plain = load_checkpoint(save(tensors))
+    assert_equal_weights(load_checkpoint(save(wrap(tensors))), plain)
+
+
+def test_files_of_old_torch_are_read(save):
+    tensors = published_weights(published.carn(single=2, channels=8))
+    path = save(tensors, _use_new_zipfile_serialization=False)
+    assert path.read_bytes()[:2] != b"PK"
+    assert_equal_weights(load_checkpoint(path), load_checkpoint(save(tensors)))
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_published_files_in_half_precision_are_read(dtype, save):
+    """Their mean is rounded too, and must still be recognised."""
+    tensors = {key: tensor.to(dtype) for key, tensor in published_weights(published.carn(single=2)).items()}
+    model = carn(2)
+    load_weights(model, save(tensors))
+    assert model.config["mean"] == load_checkpoint(save(tensors)).config["mean"] == published.MEAN
+    assert torch.equal(model.entry.weight, tensors["entry.weight"].float())
+
+
+def test_another_mean_is_taken_from_the_file(save):
+    tensors = published_weights(published.carn(single=2, channels=8))
+    tensors["add_mean.shifter.bias"] = torch.tensor([0.5, 0.4, 0.3])
+    tensors["sub_mean.shifter.bias"] = -torch.tensor([0.5, 0.4, 0.3])
+    assert load_checkpoint(save(tensors)).config["mean"] == (0.5, 0.4, 0.3)
+    load_weights(carn(2, channels=8, mean=(0.5, 0.4, 0.3)), save(tensors))
+    with pytest.raises(ValueError, match=r"holds CARN with mean=\(0.5, 0.4, 0.3\)"):
+        load_weights(carn(2, channels=8), save(tensors))
+
+
+def test_a_mean_shift_that_mixes_colours_is_refused(save):
+    tensors = published_weights(published.carn(single=2, channels=8))
+    tensors["sub_mean.shifter.weight"] = tensors["sub_mean.shifter.weight"] * 2
+    with pytest.raises(ValueError, match=r"sub_mean\.shifter\.weight must be the identity"):
+        load_checkpoint(save(tensors))
+    tensors = published_weights(published.carn(single=2, channels=8))
+    tensors["add_mean.shifter.bias"] = tensors["add_mean.shifter.bias"] + 0.1
+    with pytest.raises(ValueError, match="is not the mean put back"):
+        load_checkpoint(save(tensors))
+
+
+# State dicts that say nothing about their network
+
+
+@pytest.mark.parametrize("metadata", [None, {"format": "pt"}], ids=["none", "pt"])
+def test_bare_state_dict_of_the_same_network(metadata, target, save):
+    source, model = filled(small(), 0.5), small()
+    save_file(source.state_dict(), target, metadata=metadata)
+    load_weights(model, target)
+    assert_equal_weights(model, source)
+    model = small()
+    load_weights(model, save({"params": source.state_dict()}))
+    assert_equal_weights(model, source)
+
+
+def test_bare_state_dict_needs_its_network(save):
+    with pytest.raises(ValueError, match=r"looks like restorekit's CARN.*models\.load_weights"):
+        load_checkpoint(save(small().state_dict()))
+
+
+# Files that do not fit
+
+
+@pytest.mark.parametrize("load", [load_checkpoint, lambda path: load_weights(carn(2), path)], ids=["new", "into"])
+@pytest.mark.parametrize(
+    ("keys", "name"),
+    [
+        (published.edsr(), "EDSR"),
+        (published.rcan(), "RCAN"),
+        (["first_part.0.weight", "mid_part.0.weight", "last_part.weight"], "FSRCNN"),
+        (["progression.0.b1.b1.body.1.weight"], "progressive CARN"),
+        (["conv1.weight", "conv2.weight", "conv3.weight"], "SRCNN"),
+        (["model.0.weight", "model.2.weight"], "DnCNN"),
+        (["RDBs.0.convs.0.conv.0.weight"], "RDN"),
+        (["body_nl_low.0.body.0.RA_RB1.0.weight"], "RNAN"),
+        (["body.0.conv1.weight", "conv_first.weight"], "BasicSR"),
+        (["residual_layer.0.conv.weight"], "VDSR"),
+        (["layer1.0.weight"], "no network known here"),
+    ],
+)
+def test_other_architectures_are_named(keys, name, load, save):
+    with pytest.raises(ValueError, match=f"looks like {name}|looks like .*{name}"):
+        load(save(dict.fromkeys(keys, torch.zeros(1))))
+
+
+def test_other_published_variants_are_refused(save):
+    with pytest.raises(ValueError, match="fusion_relu=False, but the network has fusion_relu=True"):
+        load_weights(carn((2, 3, 4)), save(published_weights(published.pcarn())))
+    with pytest.raises(ValueError, match="groups=4, but the network has groups=1"):
+        load_weights(carn((2, 3, 4)), save(published_weights(published.carn_m())))
+
+
+@pytest.mark.parametrize(
+    "key", ["exit.bias", "b2.c3.body.0.weight", "sub_mean.shifter.bias", "upsample.up.body.0.bias"]
+)
+def test_missing_key_is_named(key, save):
+    tensors = published_weights(published.carn(single=2, channels=8))
+    del tensors[key]
+    with pytest.raises(ValueError, match=rf"looks like CARN or CARN-M.*misses the key '{key}'"):
+        load_checkpoint(save(tensors))
+
+
+@pytest.mark.parametrize("key", ["b1.b4.body.0.weight", "upsample.up.body.1.weight", "extra"])
+def test_unexpected_key_is_named(key, save):
+    tensors = published_weights(published.carn(single=2, channels=8)) | {key: torch.zeros(1)}
+    with pytest.raises(ValueError, match=f"looks like CARN or CARN-M.*has the unexpected key '{key}'"):
+        load_checkpoint(save(tensors))
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "message"),
+    [
+        ("b2.c1.body.0.weight", torch.zeros(8, 8, 1, 1), "has shape"),
+        ("b1.b1.body.0.weight", torch.zeros(8), "cannot be read as such"),
+        ("b1.b1.body.0.weight", torch.zeros(8, 0, 3, 3), "cannot be read as such"),
+        ("b1.b1.body.0.weight", torch.zeros(8, 16, 3, 3), "cannot be built"),
+        ("upsample.up.body.0.weight", torch.zeros(200, 8, 3, 3), "cannot be built"),
+        ("sub_mean.shifter.bias", torch.zeros(3, dtype=torch.int64), "cannot be read as such"),
+        ("sub_mean.shifter.weight", torch.zeros(4, 4), "cannot be read as such"),
+        ("entry.weight", torch.zeros(8, 3, 3, 3, dtype=torch.int64), "'entry.weight' holds torch.int64"),
+        ("entry.weight", torch.zeros(8, 3, 3, 3, dtype=torch.complex64), "'entry.weight' holds torch.complex64"),
+        ("entry.weight", torch.zeros(8, 3, 3, 3).to_sparse(), "plain dense tensors"),
+        ("entry.weight", torch.zeros(8, 3, 3, 3, device="meta"), "plain dense tensors"),
+        ("entry.weight", torch.zeros(1).expand(8, 3, 3, 3), "plain dense tensors"),
+        ("c1000000000.body.0.bias", torch.zeros(1), "1000000000 blocks"),
+        ("b1.c1000000000.body.0.bias", torch.zeros(1), "1000000000 units"),
+    ],
+)
+def test_damaged_tensors_are_refused(key, value, message, save):
+    tensors = published_weights(published.carn(single=2, channels=8)) | {key: value}
+    with pytest.raises(ValueError, match=message):
+        load_checkpoint(save(tensors))
+
+
+def test_efficient_units_of_one_group_are_refused(save):
+    tensors = published.shared_weights(published.pcarn_m())
+    tensors |= {key: torch.zeros(64, 64, 3, 3) for key in tensors if ".conv" in key and key.endswith("weight")}
+    with pytest.raises(ValueError, match="efficient units with one group are not offered"):
+        load_checkpoint(save(tensors))
+
+
+@pytest.mark.parametrize(
+    ("config", "metadata", "message"),
+    [
+        ({}, {"config": "{channels: 8"}, "its config is no JSON"),
+        ({}, {"config": "[" * 100_000}, "its config is no JSON"),
+        ({}, {"config": "null"}, "must be a JSON object, got NoneType"),
+        ({}, {"config": "[8, 2]"}, "must be a JSON object, got list"),
+        ({}, {"model": "RCAN"}, "holds weights of 'RCAN'; networks known here: CARN"),
+        ({}, {"format_version": "2"}, "has format version '2'"),
+        ({"width": 8}, {}, "cannot be built.*unexpected keyword argument 'width'"),
+        ({"channels": 10**9}, {}, "channels=1000000000 is beyond 65536"),
+        ({"blocks": 10**6}, {}, "blocks=1000000 is beyond 65536"),
+        ({"blocks": 65_536, "units": 65_536}, {}, "more layers than the file holds"),
+        ({"channels": 60_000}, {}, "has shape"),
+        ({"channels": -(10**9)}, {}, "channels must be at least 1"),
+        ({"channels": 8.0}, {}, "channels must be an integer"),
+        ({"scale": 10**4}, {}, "scale must be one of"),
+        ({"mean": None}, {}, "cannot be built"),
+        ({"mean": ["red", "green", "blue"]}, {}, "cannot be built"),
+        ({"init": []}, {}, "init must be one of"),
+        ({"head": {}}, {}, "head must be one of"),
+        ({"blocks": 3}, {}, "first missing key|more layers"),
+        ({"blocks": 1}, {}, r"first unexpected key 'body\.blocks\.1"),
+    ],
+)
+def test_damaged_metadata_are_refused(config, metadata, message, own_file):
+    with pytest.raises(ValueError, match=message):
+        load_checkpoint(own_file(config, metadata))
+
+
+def test_a_refused_file_leaves_no_limit_behind(own_file):
+    with pytest.raises(ValueError, match="more layers than the file holds"):
+        load_checkpoint(own_file({"blocks": 65_536}, {}))
+    assert small(blocks=40).config["blocks"] == 40
+
+
+# Files that are no checkpoints
+
+
+class _Runs:
+    """Unpickling this creates a folder."""
+
+    def __init__(self, folder):
+        self.folder = folder
+
+    def __reduce__(self):
+        return os.mkdir, (str(self.folder),)
+
+
+@pytest.mark.parametrize("zipped", [True, False])
+@pytest.mark.parametrize("load", [load_checkpoint, lambda path: load_weights(carn(2), path)], ids=["new", "into"])
+def test_code_in_a_file_does_not_run(zipped, load, tmp_path, save):
+    proof = tmp_path / "proof"
+    tensors = published_weights(published.carn(single=2, channels=8)) | {"exit.bias": _Runs(proof)}
+    path = save(tensors, _use_new_zipfile_serialization=zipped)
+    with pytest.raises(ValueError, match="is refused: it holds more than tensors"):
+        load(path)
+    assert not proof.exists()
+    pickle.loads(pickle.dumps(_Runs(proof)))  # it would have run
+    assert proof.exists()
+
+
+def test_a_pickled_network_is_refused(save):
+    with pytest.raises(ValueError, match="is refused: it holds more than tensors"):
+        load_checkpoint(save(torch.nn.Conv2d(1, 1, 1)))
+
+
+def test_truncated_files_are_refused(target, save):
+    save_weights(small(), target)
+    pth = save(small().state_dict())
+    for path in (target, pth):
+        whole = path.read_bytes()
+        for length in (0, 1, 8, 9, 100, len(whole) // 2, len(whole) - 1):
+            path.write_bytes(whole[:length])
+            with pytest.raises(ValueError, match=path.name):
+                load_checkpoint(path)
+
+
+@pytest.mark.parametrize(
+    "content", [b"not a checkpoint\n", bytes(range(256)) * 8, b"PK\x03\x04" + bytes(60), b"\xff" * 8 + b"{" + bytes(90)]
+)
+def test_garbage_is_refused(content, tmp_path):
+    path = tmp_path / "notes.pth"
+    path.write_bytes(content)
+    with pytest.raises(ValueError, match=r"notes\.pth"):
+        load_checkpoint(path)
+
+
+@pytest.mark.parametrize("content", [[1, 2], torch.zeros(3), {}, {"params": {}}, {"a": 1}, {1: torch.zeros(1)}, "text"])
+def test_contents_other_than_tensors_by_name_are_refused(content, save):
+    with pytest.raises(ValueError, match="must hold"):
+        load_checkpoint(save(content))
+
+
+def test_folders_and_missing_files(tmp_path):
+    with pytest.raises(IsADirectoryError, match="is a folder; give a checkpoint file"):
+        load_checkpoint(tmp_path)
+    with pytest.raises(FileNotFoundError, match=r"nothing\.pth"):
+        load_checkpoint(tmp_path / "nothing.pth")
+    with pytest.raises(FileNotFoundError, match=r"nothing\.pth"):
+        carn(2, weights=tmp_path / "nothing.pth")
+
+
+def test_tensors_come_onto_the_cpu(save, monkeypatch):
+    """The published files hold CUDA storages; they must be mapped before a machine without a GPU meets them."""
+    places = []
+    original = torch.load
+
+    def spy(*arguments, **options):
+        places.append((options["map_location"], options["weights_only"]))
+        return original(*arguments, **options)
+
+    monkeypatch.setattr(torch, "load", spy)
+    load_checkpoint(save(published_weights(published.carn(single=2, channels=8))))
+    assert places == [("cpu", True)]
