@@ -1,0 +1,220 @@
+"""What every network of the registry promises, checked on small ones.
+
+A new entry of the registry needs one here, with options that make it small and reach each of its modes.
+"""
+
+import copy
+from typing import Any, NamedTuple
+
+import pytest
+import torch
+
+from restorekit.inference import tiled
+from restorekit.models import create_model, list_models, load_checkpoint, save_weights
+
+
+class Case(NamedTuple):
+    name: str
+    options: dict[str, Any]
+    export: bool = True  # whether tracing this mode adds to what the other cases of the network show
+
+
+_SMALL = {"channels": 4, "blocks": 2, "units": 2}
+CASES = {
+    "carn x2": Case("carn", {"scale": 2, **_SMALL}),
+    "carn x2, x3, x4": Case("carn", {"scale": (2, 3, 4), **_SMALL}),
+    "carn x1": Case("carn", {"scale": 1, **_SMALL}, export=False),
+    "carn desubpixel x3": Case("carn", {"scale": 3, "head": "desubpixel", **_SMALL}),
+    "carn as in PCARN": Case("carn", {"scale": 3, "fusion_relu": False, "global_skip": True, **_SMALL}, export=False),
+    "carn without cascades": Case(
+        "carn", {"scale": 2, "local_cascade": False, "global_cascade": False, **_SMALL}, export=False
+    ),
+    "carn_m x4": Case("carn_m", {"scale": 4, **_SMALL}),
+    "carn_m desubpixel x2": Case("carn_m", {"scale": 2, "head": "desubpixel", **_SMALL}, export=False),
+    "carn_m x8": Case("carn_m", {"scale": 8, "mean": (0.1, 0.2, 0.3), **_SMALL}, export=False),
+}
+
+
+def build(case):
+    torch.manual_seed(0)
+    return create_model(case.name, init="he-normal", **case.options)
+
+
+def pictures(model, height=7, width=5, batch=2, dtype=torch.float32):
+    generator = torch.Generator().manual_seed(1)
+    return torch.rand(batch, model.in_channels, height, width, generator=generator, dtype=torch.float64).to(dtype)
+
+
+def modes(model):
+    return [{"scale": scale} for scale in model.scales]
+
+
+@pytest.fixture(params=CASES.values(), ids=CASES)
+def model(request):
+    return build(request.param)
+
+
+def test_every_network_is_under_contract():
+    assert {case.name for case in CASES.values()} == set(list_models())
+
+
+def test_declares_what_others_rely_on(model):
+    assert model.scales == tuple(sorted(model.scales))
+    assert model.scale == (model.scales[0] if len(model.scales) == 1 else None)
+    assert isinstance(model.size_multiple, int)
+    assert model.size_multiple >= 1
+    assert model.receptive_radius is None or model.receptive_radius > 0
+
+
+@pytest.mark.parametrize("size", [(1, 1), (1, 9), (7, 5), (8, 12)])
+def test_output_is_exactly_scale_times_any_size(model, size):
+    for mode in modes(model):
+        x = pictures(model, *size)
+        before = x.clone()
+        assert model(x, **mode).shape == (2, 3, size[0] * mode["scale"], size[1] * mode["scale"])
+        assert torch.equal(x, before)
+
+
+def test_backward_reaches_every_parameter_and_the_picture(model):
+    x = pictures(model).requires_grad_()
+    sum(model(x, **mode).square().mean() for mode in modes(model)).backward()
+    assert [name for name, p in model.named_parameters() if p.grad is None or not p.grad.any()] == []
+    assert x.grad.any()
+    assert all(torch.isfinite(p.grad).all() for p in model.parameters())
+
+
+def test_weights_survive_a_file(model, tmp_path):
+    save_weights(model, tmp_path / "model.safetensors")
+    loaded = load_checkpoint(tmp_path / "model.safetensors")
+    assert type(loaded) is type(model)
+    assert loaded.config == model.config
+    for mode in modes(model):
+        assert torch.equal(loaded(pictures(model), **mode), model.eval()(pictures(model), **mode))
+
+
+def test_config_builds_the_network_again(model):
+    again = type(model)(**model.config)
+    assert again.config == model.config
+    assert {k: v.shape for k, v in again.state_dict().items()} == {k: v.shape for k, v in model.state_dict().items()}
+    again.load_state_dict(model.state_dict())
+    for mode in modes(model):
+        assert torch.equal(again(pictures(model), **mode), model(pictures(model), **mode))
+
+
+def test_state_dict_holds_every_parameter_once_and_no_constant(model):
+    state = model.state_dict()
+    places = [tensor.data_ptr() for tensor in state.values()]
+    assert len(set(places)) == len(places)
+    assert set(state) == {name for name, _ in model.named_parameters()}
+    assert sum(tensor.numel() for tensor in state.values()) == sum(p.numel() for p in model.parameters())
+
+
+def test_evaluation_repeats_and_pictures_do_not_touch(model):
+    model.eval()
+    state = torch.get_rng_state()
+    for mode in modes(model):
+        x = pictures(model)
+        together = model(x, **mode)
+        assert torch.equal(together, model(x, **mode))
+        for i in range(len(x)):
+            assert torch.allclose(model(x[i : i + 1], **mode), together[i : i + 1], atol=1e-5)
+    assert torch.equal(torch.get_rng_state(), state)
+
+
+def test_a_copy_computes_the_same(model):
+    twin = copy.deepcopy(model)
+    for mode in modes(model):
+        assert torch.equal(twin(pictures(model), **mode), model(pictures(model), **mode))
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float64])
+def test_other_precisions_stay_close(model, dtype):
+    model.eval()
+    for mode in modes(model):
+        expected = model.float()(pictures(model), **mode)
+        out = model.to(dtype)(pictures(model, dtype=dtype), **mode)
+        assert out.dtype == dtype
+        error = (out.double() - expected.double()).abs().max() / expected.abs().max()
+        assert error < (0.05 if dtype == torch.bfloat16 else 1e-5)
+
+
+def test_channels_last_changes_nothing_but_the_order_of_sums(model):
+    model.eval()
+    for mode in modes(model):
+        expected = model(pictures(model), **mode)
+        x = pictures(model).to(memory_format=torch.channels_last)
+        assert torch.allclose(model(x, **mode), expected, atol=1e-4)
+
+
+def test_tiles_equal_the_whole(model):
+    model.double().eval()
+    if model.receptive_radius is None:
+        pytest.skip("sees the whole picture: tiles are refused")
+    x = pictures(model, 45, 39, batch=1, dtype=torch.float64)
+    with torch.inference_mode():
+        for mode in modes(model):
+            whole, pieces = model(x, **mode), tiled(model, x, tile=11, **mode)
+            assert torch.allclose(pieces, whole, rtol=0, atol=1e-12 * whole.abs().max().item())
+
+
+def test_a_smaller_halo_would_not_do(model):
+    """The radius is not a wild overestimate: one size multiple and a half of it less reach misses something."""
+    if model.receptive_radius is None:
+        pytest.skip("sees the whole picture")
+    side, multiple = 2 * model.receptive_radius + 1 + 2 * model.size_multiple, model.size_multiple
+    center = side // 2 // multiple * multiple
+    reach = 0
+    for offset in range(multiple):
+        x = torch.zeros(1, model.in_channels, side, multiple)
+        x[:, :, center + offset] = float("nan")
+        with torch.inference_mode():
+            rows = model(x, scale=model.scales[-1]).isnan().any(dim=1)[0].any(dim=1).nonzero().flatten()
+        rows = rows // model.scales[-1]
+        reach = max(reach, center + offset - rows.min().item(), rows.max().item() - center - offset)
+    assert model.receptive_radius - 2 * multiple < reach <= model.receptive_radius
+
+
+def test_runs_on_the_meta_device(model):
+    for mode in modes(model):
+        out = copy.deepcopy(model).to("meta")(pictures(model).to("meta"), **mode)
+        assert out.shape == (2, 3, 7 * mode["scale"], 5 * mode["scale"])
+
+
+EXPORTED = {name: case for name, case in CASES.items() if case.export}
+
+
+@pytest.mark.parametrize("case", EXPORTED.values(), ids=EXPORTED)
+def test_exports_as_one_graph(case):
+    model = build(case).eval()
+    mode = {"scale": model.scales[-1]}
+    x = pictures(model)
+    exported = torch.export.export(model, (x,), mode).module()
+    assert torch.allclose(exported(x, **mode), model(x, **mode), atol=1e-5)
+
+
+@pytest.mark.parametrize("case", EXPORTED.values(), ids=EXPORTED)
+def test_compiles_without_a_graph_break(case):
+    """Tracing and autograd as in a real compilation; the generated code itself is torch's affair."""
+    torch.compiler.reset()
+    model = build(case)
+    compiled = torch.compile(model, fullgraph=True, backend="aot_eager")
+    mode = {"scale": model.scales[-1]}
+    x = pictures(model)
+    expected = model(x, **mode)
+    expected.square().mean().backward()
+    gradients = [p.grad.clone() for p in model.parameters() if p.grad is not None]
+    model.zero_grad()
+    out = compiled(x, **mode)
+    out.square().mean().backward()
+    assert torch.allclose(out, expected, atol=1e-5)
+    found = [p.grad for p in model.parameters() if p.grad is not None]
+    assert all(torch.allclose(a, b, rtol=1e-3, atol=1e-4) for a, b in zip(gradients, found, strict=True))
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+def test_computes_on_the_gpu_what_the_cpu_computes(model):
+    model.double().eval()
+    for mode in modes(model):
+        x = pictures(model, dtype=torch.float64)
+        expected = model.cpu()(x, **mode)
+        assert torch.allclose(model.cuda()(x.cuda(), **mode).cpu(), expected, atol=1e-9)
