@@ -12,7 +12,7 @@ from torch import Tensor
 
 from restorekit.image import resize
 from restorekit.inference._pictures import open_picture, put, to_float
-from restorekit.inference._running import check_restorer, evaluating, placed
+from restorekit.inference._running import check_restorer, evaluating, fitted, placed
 from restorekit.inference.self_ensemble import self_ensemble as average
 from restorekit.inference.tiled import memory_per_pixel, resolve_tile, restored_tiles
 from restorekit.models import Restorer
@@ -79,9 +79,10 @@ def restore(
         progress: Show a bar over the tiles.
 
     Returns:
-        The picture, ``scale`` times as large: a Pillow picture of the same mode from Pillow ("1" becomes "L"), an
-        array or tensor of the same dtype and rank from those, and from a file a Pillow picture, or a uint16 array if
-        it has 16 bits per channel. Integers are clamped and rounded, floats are not clamped.
+        The picture, ``scale`` times as large: a Pillow picture of the same mode from Pillow ("1" becomes "L" and "PA"
+        becomes "P"; a transparent colour becomes alpha) with its colour profile and EXIF, an array or tensor of the
+        same dtype and rank from those, and from a file a Pillow picture, or a uint16 array if it has 16 bits per
+        channel. Integers are clamped and rounded, floats are not clamped.
 
     Raises:
         TypeError: ``model`` is no network of this library, or ``image`` no picture.
@@ -135,11 +136,15 @@ def _runner(
     weight = next(net.parameters())
     luma = weight.new_tensor(_LUMA).view(1, 3, 1, 1)
 
+    def forward(x: Tensor) -> Tensor:
+        restored: Tensor = net(fitted(x, weight), scale=scale)
+        return restored
+
     def run(tile: Tensor) -> Tensor:
         x = to_float(tile).to(weight)
         if colours < net.in_channels:
             x = x.expand(-1, net.in_channels, -1, -1)
-        restored: Tensor = ensemble(net, x, scale=scale) if ensemble else net(x, scale=scale)
+        restored = ensemble(forward, x) if ensemble else forward(x)
         return (restored * luma).sum(dim=1, keepdim=True) if colours < net.in_channels else restored
 
     return run

@@ -9,7 +9,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from restorekit._check import check_batch, check_integer
-from restorekit.inference._running import check_restorer, evaluating
+from restorekit.inference._running import check_restorer, evaluating, fitted
 from restorekit.models import Restorer
 
 TILE_MEMORY = 256 * 2**20
@@ -144,7 +144,7 @@ def tiled(
     with evaluating(model):
 
         def run(part: Tensor) -> Tensor:
-            restored: Tensor = model(part.to(weight), scale=factor)
+            restored: Tensor = model(fitted(part, weight), scale=factor)
             return restored
 
         for (pictures, rows, columns), part in restored_tiles(
