@@ -47,6 +47,13 @@ def test_leaves_the_network_as_it_is():
     assert folded.config == {**model.config, "head": "conv"}
 
 
+def test_copies_are_added_up_with_one_rounding():
+    model = network(4, torch.float32)
+    weight = model.entry.weight.detach().double()
+    exact = torch.stack([weight[:, colour::3].sum(dim=1) for colour in range(3)], dim=1)
+    assert torch.equal(fold_desubpixel(model).entry.weight, exact.float())
+
+
 @pytest.mark.parametrize("training", [True, False])
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 def test_keeps_mode_and_dtype(training, dtype):
