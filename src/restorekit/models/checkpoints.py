@@ -1,19 +1,16 @@
 """Writing networks to files and building the network that a file holds."""
 
 import json
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
-from itertools import count
+from collections.abc import Mapping
 from os import PathLike
 from pathlib import Path
 from typing import Any
 
 import torch
 from safetensors.torch import save_file
-from torch.nn.modules.module import register_module_parameter_registration_hook
 
 from restorekit.image import atomic_path
+from restorekit.models._layouts import StateDict
 from restorekit.models._loading import FORMAT, FORMAT_VERSION, check_tensors, interpret, load_weights, read_tensors
 from restorekit.models.carn import CARN
 from restorekit.models.restorer import Restorer
@@ -21,7 +18,6 @@ from restorekit.models.restorer import Restorer
 __all__ = ["load_checkpoint", "load_weights", "save_weights"]
 
 _CLASSES: dict[str, type[Restorer]] = {"CARN": CARN}
-_LARGEST_SIZE = 65_536  # no published network has a width or depth near it; a damaged file may name any number
 
 
 def save_weights(model: Restorer, path: str | PathLike[str]) -> None:
@@ -81,7 +77,8 @@ def load_checkpoint(path: str | PathLike[str]) -> Restorer:
     stored, metadata = read_tensors(path)
     layouts = {name: architecture.layouts for name, architecture in _CLASSES.items()}
     name, config, tensors = interpret(stored, metadata, layouts, path)
-    with torch.device("meta"), _at_most(2 * len(tensors)):
+    _check_sizes(config, tensors, path)
+    with torch.device("meta"):
         sketch = _build(name, config, path)  # shapes are compared before any memory is taken
     check_tensors(sketch, tensors, path)
     model = _build(name, config, path)
@@ -89,27 +86,16 @@ def load_checkpoint(path: str | PathLike[str]) -> Restorer:
     return model.eval()
 
 
-def _build(name: str, config: dict[str, Any], path: str | PathLike[str]) -> Restorer:
+def _check_sizes(config: Mapping[str, Any], tensors: StateDict, path: str | PathLike[str]) -> None:
+    """Refuse widths and depths that no file of this size can have: damaged metadata may name any number."""
+    largest = max([len(tensors), *(size for tensor in tensors.values() for size in tensor.shape)])
     for option, value in config.items():
-        if isinstance(value, int) and value > _LARGEST_SIZE:
-            raise ValueError(f"{path} has damaged metadata: {option}={value} is beyond {_LARGEST_SIZE}")
+        if isinstance(value, int) and value > largest:
+            raise ValueError(f"{path} has damaged metadata: {option}={value} is more than the file can hold")
+
+
+def _build(name: str, config: dict[str, Any], path: str | PathLike[str]) -> Restorer:
     try:
         return _CLASSES[name](**config)
     except (TypeError, ValueError) as error:
         raise ValueError(f"{path} describes a {name} that cannot be built: {error}") from error
-
-
-@contextmanager
-def _at_most(parameters: int) -> Iterator[None]:
-    """Stop this thread from making more parameters than a file can fill: damaged metadata may name any depth."""
-    made, thread = count(1), threading.get_ident()
-
-    def check(*_: object) -> None:
-        if threading.get_ident() == thread and next(made) > parameters:
-            raise ValueError("its options ask for more layers than the file holds")
-
-    handle = register_module_parameter_registration_hook(check)
-    try:
-        yield
-    finally:
-        handle.remove()
