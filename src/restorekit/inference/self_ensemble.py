@@ -26,7 +26,7 @@ def self_ensemble(model: nn.Module | Callable[..., Tensor], x: Tensor, *, scale:
         Restored pictures (N, C, scale * H, scale * W), without graph.
 
     Raises:
-        TypeError: ``x`` is no floating-point tensor.
+        TypeError: ``x`` is no floating-point tensor, or ``model`` cannot be called.
         ValueError: A wrong rank, or a scale that the network does not hold.
 
     Example:
@@ -39,6 +39,8 @@ def self_ensemble(model: nn.Module | Callable[..., Tensor], x: Tensor, *, scale:
         progressive CARN averaged pictures already cut to 8 bits.
     """
     check_batch(x)
+    if not callable(model):
+        raise TypeError(f"model must be a network or a function of pictures, got {type(model).__name__}")
     options = {} if scale is None else {"scale": scale}
     total: Tensor | None = None
     with evaluating(model) if isinstance(model, nn.Module) else torch.no_grad():

@@ -12,7 +12,7 @@ from restorekit._check import check_batch, check_integer
 from restorekit.inference._running import check_restorer, evaluating, fitted
 from restorekit.models import Restorer
 
-TILE_MEMORY = 256 * 2**20
+TILE_MEMORY = 384 * 2**20
 """Bytes of intermediate tensors that ``tile="auto"`` allows for."""
 
 
