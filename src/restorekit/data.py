@@ -105,11 +105,10 @@ class PairedFolder(Dataset[tuple[Tensor, Tensor]]):
 
     Example:
         >>> import tempfile, restorekit
-        >>> with tempfile.TemporaryDirectory() as a, tempfile.TemporaryDirectory() as b:
-        ...     for root, size in ((a, 4), (b, 8)):
-        ...         restorekit.image.write_image(f"{root}/1.png", np.zeros((size, size), np.uint8))
-        ...     PairedFolder(a, b).scale
-        2
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     restorekit.image.write_image(f"{folder}/1.png", np.zeros((4, 6), np.uint8))
+        ...     PairedFolder(folder, folder).scale
+        1
     """
 
     def __init__(
