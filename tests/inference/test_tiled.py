@@ -1,3 +1,4 @@
+import gc
 import importlib
 
 import hypothesis.strategies as st
@@ -161,6 +162,19 @@ def test_memory_is_counted_in_the_networks_dtype():
     assert single >= 2 * 8 * 4 * 4
     assert module.memory_per_pixel(net.double(), 2) == 2 * single
     assert module.memory_per_pixel(network(scale=4), 4) > 2 * single
+
+
+def test_memory_is_counted_once_and_forgotten_with_the_network():
+    net, runs = network(), []
+    net.register_forward_pre_hook(lambda net, arguments: runs.append(net))
+    for _ in range(3):
+        module.memory_per_pixel(net, 2)
+    assert len(runs) == 1
+    known = len(module._memory)
+    runs.clear()
+    del net
+    gc.collect()
+    assert len(module._memory) == known - 1
 
 
 def test_a_network_that_sees_everything_is_refused_with_tiles_and_runs_whole():

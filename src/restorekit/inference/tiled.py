@@ -4,7 +4,9 @@ import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Literal
+from weakref import WeakKeyDictionary
 
+import torch
 from torch import Tensor
 from tqdm import tqdm
 
@@ -14,6 +16,8 @@ from restorekit.models import Restorer
 
 TILE_MEMORY = 384 * 2**20
 """Bytes of intermediate tensors that ``tile="auto"`` allows for."""
+
+_memory: WeakKeyDictionary[Restorer, dict[tuple[int, torch.dtype], float]] = WeakKeyDictionary()
 
 
 @dataclass(frozen=True)
@@ -52,8 +56,11 @@ def _spans(length: int, tile: int, halo: int, multiple: int) -> list[_Span]:
 
 def memory_per_pixel(model: Restorer, scale: int) -> float:
     """Bytes of intermediate tensors that the network holds at once for each input pixel, as a dry run counts them."""
-    seen = model.trace(scale)
-    return seen.peak_bytes / seen.side**2
+    known, key = _memory.setdefault(model, {}), (scale, next(model.parameters()).dtype)
+    if key not in known:  # the dry run takes longer than restoring a small picture
+        seen = model.trace(scale)
+        known[key] = seen.peak_bytes / seen.side**2
+    return known[key]
 
 
 def automatic_tile(model: Restorer, scale: int, memory: float) -> int:
@@ -96,7 +103,7 @@ def resolve_tile(model: Restorer, x: Tensor, scale: int, tile: int | Literal["au
             raise ValueError(f"tile must be None, a number of pixels or 'auto', got {tile!r}")
         check_integer(tile, "tile", 1)
         return tile
-    if model.receptive_radius is None or memory_per_pixel(model, scale) * x.shape[-2] * x.shape[-1] <= TILE_MEMORY:
+    if memory_per_pixel(model, scale) * x.shape[-2] * x.shape[-1] <= TILE_MEMORY or model.receptive_radius is None:
         return None
     return automatic_tile(model, scale, TILE_MEMORY)
 
@@ -130,7 +137,7 @@ def tiled(
         ValueError: A wrong shape, tile or scale, or a network that sees the whole picture.
 
     Example:
-        >>> import restorekit, torch
+        >>> import restorekit
         >>> net, x = restorekit.models.carn_m(scale=2, channels=8), torch.rand(1, 3, 40, 50)
         >>> (tiled(net, x, tile=16) - net(x)).abs().max().item() < 1e-6
         True
