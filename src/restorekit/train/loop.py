@@ -47,7 +47,7 @@ class Loop:
                     continue
                 signal = self._read(state, pending)
                 pending.clear()
-                bar.set_postfix(loss=f"{state.losses[-1]:.4f}", lr=f"{self.plan.rate(number):.1e}")
+                bar.set_postfix(refresh=False, loss=f"{state.losses[-1]:.4f}", lr=f"{self.plan.rate(number):.1e}")
                 if due or signal:
                     self._save(state)
                 if signal:
