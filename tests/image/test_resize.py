@@ -1,3 +1,4 @@
+import importlib
 import math
 from fractions import Fraction
 
@@ -126,6 +127,18 @@ def test_a_tiny_scale_averages_the_picture_without_reading_beyond_it(shape):
     assert out.shape == (1, 1, 1, 1)
     # A box of 100,000 samples over mirrored copies: the mean, but for the copies that it cuts.
     check(out.squeeze(), x.mean(), 1e-3)
+
+
+def test_matrices_stay_small():
+    # No window is wider than the axis, and a long axis adds blocks, not width.
+    blocks = importlib.import_module("restorekit.image.resize")._blocks
+    options = ("bicubic", True, "reflect", "matlab")
+    assert blocks(50, 1, Fraction(1, 100_000), *options).weights.shape == (1, 1, 50)
+    for outputs in (270, 271):  # a short period of the weights, and none
+        short = blocks(1080, outputs, Fraction(outputs, 1080), *options).weights
+        long = blocks(10_800, 10 * outputs, Fraction(outputs, 1080), *options).weights
+        assert long.shape[1:] == short.shape[1:]
+        assert short.shape[2] < 60
 
 
 def test_numbers_of_an_enlarged_step_by_hand():

@@ -46,6 +46,6 @@ def self_ensemble(model: nn.Module | Callable[..., Tensor], x: Tensor, *, scale:
     with evaluating(model) if isinstance(model, nn.Module) else torch.no_grad():
         for k in DIHEDRAL:
             restored = dihedral_inverse(model(dihedral(x, k), **options), k)
-            total = restored.clone() if total is None else total.add_(restored)
+            total = restored if total is None else total.add_(restored)
     assert total is not None
     return total.div_(len(DIHEDRAL))
