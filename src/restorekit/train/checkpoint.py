@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from restorekit._check import check_integer
-from restorekit.image.files import atomic_path
+from restorekit.image import atomic_path
 from restorekit.train.ema import Ema
 from restorekit.train.plan import Setting, Settings
 

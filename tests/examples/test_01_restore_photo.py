@@ -1,0 +1,48 @@
+"""The main job, as a user runs it."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+EXAMPLE = Path(__file__).parents[2] / "examples" / "01_restore_photo.py"
+
+
+def _run(folder, *arguments):
+    command = [sys.executable, "-W", "error", str(EXAMPLE), *arguments]
+    return subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=900, check=False)
+
+
+def _scores(line, name):
+    found = re.fullmatch(rf"{name} +PSNR (\d+\.\d+) dB   SSIM (\d\.\d+)", line)
+    assert found is not None, line
+    return float(found[1]), float(found[2])
+
+
+def test_less_than_half_of_the_training_beats_bicubic(tmp_path):
+    done = _run(tmp_path, "--steps", "1000")
+    assert done.returncode == 0, done.stderr
+    first, second, last = done.stdout.splitlines()
+    bicubic, model = _scores(first, "Bicubic"), _scores(second, "CARN-M with CutBlur")
+    assert bicubic == (pytest.approx(35.26, abs=0.02), pytest.approx(0.916, abs=0.001))
+    assert model[0] > bicubic[0] + 0.2
+    assert model[1] > bicubic[1] + 0.005
+    assert re.fullmatch(r"comparison\.png written, \d+ seconds in all", last)
+    with Image.open(tmp_path / "comparison.png") as picture:
+        assert picture.size == (1320, 1023)
+        assert len(picture.convert("L").resize((200, 150)).getcolors()) > 100  # not blank
+
+
+def test_the_picture_goes_where_it_is_told_to(tmp_path):
+    done = _run(tmp_path, "--steps", "2", "--out", "here.png")
+    assert done.returncode == 0, done.stderr
+    assert [path.name for path in tmp_path.iterdir()] == ["here.png"]
+
+
+def test_no_steps_are_refused(tmp_path):
+    done = _run(tmp_path, "--steps", "0")
+    assert done.returncode != 0
+    assert "must be at least 1" in done.stderr
