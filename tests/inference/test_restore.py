@@ -264,6 +264,12 @@ def test_metadata_that_changes_how_a_picture_is_shown_is_kept():
     assert "icc_profile" not in restore(network(), Image.fromarray(random(HEIGHT, WIDTH, 3))).info
 
 
+@pytest.mark.parametrize("suffix", ["png", "jpg", "tif"])
+def test_a_file_keeps_its_colour_profile(tmp_path, suffix):
+    Image.fromarray(random(HEIGHT, WIDTH, 3)).save(tmp_path / f"photo.{suffix}", icc_profile=b"profile")
+    assert restore(network(), tmp_path / f"photo.{suffix}").info == {"icc_profile": b"profile"}
+
+
 @pytest.mark.parametrize("kind", [str, Path])
 @pytest.mark.parametrize("mode", ["L", "LA", "RGB", "RGBA"])
 def test_file(tmp_path, mode, kind):

@@ -135,10 +135,10 @@ def picture_size(path: str | os.PathLike[str], *, max_pixels: int = MAX_PIXELS) 
         return picture.size if turned else picture.size[::-1]
 
 
-def picture_mode(path: str | os.PathLike[str]) -> str:
-    """Pillow's name for the kind of pixel that the file holds, from the header alone."""
+def picture_header(path: str | os.PathLike[str]) -> tuple[str, bytes | None]:
+    """Pillow's name for the kind of pixel that the file holds, and its colour profile, from the header alone."""
     with _opened(path, MAX_PIXELS) as (_, picture):
-        return picture.mode
+        return picture.mode, picture.info.get("icc_profile")
 
 
 @contextmanager
@@ -154,9 +154,7 @@ def _opened(path: str | os.PathLike[str], max_pixels: int) -> Iterator[tuple[Bin
         except MemoryError:
             raise
         except Exception as error:
-            raise ValueError(
-                f"{path}: the file is damaged, truncated or of a layout not read ({error})"
-            ) from error
+            raise ValueError(f"{path}: the file is damaged, truncated or of a layout not read ({error})") from error
 
 
 def _open(file: BinaryIO) -> ImageFile:

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from restorekit.image import read_image
 from restorekit.image.convert import array_planes, tensor_planes
-from restorekit.image.reading import picture_mode, picture_pixels
+from restorekit.image.reading import picture_header, picture_pixels
 
 _FULL = {torch.uint8: 255, torch.uint16: 65535}
 _KEPT = ("exif", "icc_profile")  # what decides how the picture is shown: its orientation and its colours
@@ -53,10 +53,11 @@ def open_picture(image: object) -> Picture:
         mode, info = image.mode, {key: image.info[key] for key in _KEPT if key in image.info}
         return Picture(array_planes(picture_pixels(image))[None], lambda out: _pillow(out, mode, info), True)
     if isinstance(image, (str, PathLike)):
-        pixels, mode = read_image(image), picture_mode(image)
+        pixels, (mode, profile) = read_image(image), picture_header(image)
         if pixels.dtype == np.uint16:
             return Picture(array_planes(pixels)[None], lambda out: _array(out, pixels.ndim == 2), True)
-        return Picture(array_planes(pixels)[None], lambda out: _pillow(out, mode, {}), True)
+        info = {"icc_profile": profile} if profile else {}
+        return Picture(array_planes(pixels)[None], lambda out: _pillow(out, mode, info), True)
     raise TypeError(f"image must be a path, Pillow picture, ndarray or tensor, got {type(image).__name__}")
 
 

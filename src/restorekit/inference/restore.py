@@ -81,8 +81,8 @@ def restore(
     Returns:
         The picture, ``scale`` times as large: a Pillow picture of the same mode from Pillow ("1" becomes "L" and "PA"
         becomes "P"; a transparent colour becomes alpha) with its colour profile and EXIF, an array or tensor of the
-        same dtype and rank from those, and from a file a Pillow picture, or a uint16 array if it has 16 bits per
-        channel. Integers are clamped and rounded, floats are not clamped.
+        same dtype and rank from those, and from a file an upright Pillow picture with its colour profile, or a uint16
+        array if it has 16 bits per channel. Integers are clamped and rounded, floats are not clamped.
 
     Raises:
         TypeError: ``model`` is no network of this library, or ``image`` no picture.
