@@ -7,17 +7,21 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
 
+from restorekit.augment import cutblur
+from restorekit.data import RandomCropPairs
+from restorekit.models import carn_m
 from restorekit.train import fit, halve_every, supervised
 
 STEPS = 10
 TWO_PROCESSES = """
 import json, os, sys, torch
 from torch import nn
-from restorekit.train import FitResult, fit, supervised
+from restorekit.train import fit, supervised
 
 
 def blend(lq, hq, *, generator=None):
@@ -26,17 +30,30 @@ def blend(lq, hq, *, generator=None):
     return share * lq + (1 - share) * lq[partner], hq
 
 
+class Heads(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.heads = nn.ModuleList(nn.Conv2d(3, 3, 3, padding=1) for _ in range(2))
+
+    def forward(self, x):
+        return self.heads[0](x)  # the other one gets no gradient
+
+
 if __name__ == "__main__":
     out, augment = sys.argv[1], blend if sys.argv[2] == "blend" else None
     generator = torch.Generator().manual_seed(0)
     pairs = [(x, 1 - x) for x in torch.rand(21, 3, 8, 8, generator=generator)]
     torch.manual_seed(int(os.environ.get("RANK", 0)))  # the first process' weights count
     model = nn.Sequential(nn.Conv2d(3, 8, 3, padding=1), nn.ReLU(), nn.Conv2d(8, 3, 3, padding=1))
+    if sys.argv[2] == "heads":
+        model = Heads()
     result = fit(model, pairs, steps=50, batch_size=4, learning_rate=1e-2, step=supervised(augment=augment),
-                 ema_decay=0.9, clip_norm=0.5, checkpoint=out + ".pt", progress=False)
+                 ema_decay=0.9, clip_norm=0.5, find_unused_parameters=sys.argv[2] == "heads",
+                 checkpoint=out + ".pt", progress=False)
     if os.environ.get("RANK", "0") == "0":
         with open(out, "w") as file:
-            json.dump([int(os.environ.get("WORLD_SIZE", 1)), result.losses, float(model[0].weight.sum())], file)
+            weight = next(model.parameters()).detach().sum().item()
+            json.dump([int(os.environ.get("WORLD_SIZE", 1)), result.losses, weight], file)
 """
 
 
@@ -87,6 +104,25 @@ def test_a_resumed_run_ends_with_the_same_bits(make_model, pairs, tmp_path, stop
     assert _same(_weights(result.ema), _weights(expected.ema))
     assert _same(_moments(tmp_path / "parts.pt"), _moments(whole))
     assert (result.ema is None) == (ema_decay is None)
+
+
+def test_carn_m_with_cutblur_resumes_with_the_same_bits(tmp_path):
+    picture = np.random.default_rng(0).random((40, 50, 3), np.float32)
+    pairs = RandomCropPairs([picture], patch_size=8, scale=2, length=64)
+
+    def train(model, steps, name):
+        return _run(
+            model, pairs, steps=steps, step=supervised(augment=cutblur), ema_decay=0.9, checkpoint=tmp_path / name
+        )
+
+    first, second = carn_m(2, channels=8, head="desubpixel"), carn_m(2, channels=8, head="desubpixel")
+    second.load_state_dict(first.state_dict())
+    expected = train(first, 6, "whole.pt")
+    train(second, 3, "parts.pt")
+    result = train(second, 6, "parts.pt")
+    assert result.losses == expected.losses
+    assert _same(_weights(second), _weights(first))
+    assert _same(_weights(result.ema), _weights(expected.ema))
 
 
 def test_a_finished_run_is_read_back(make_model, pairs, tmp_path):
@@ -243,23 +279,23 @@ def test_processes_that_know_nothing_of_each_other_are_refused(make_model, pairs
         _run(make_model(), pairs)
 
 
-def _launch(script, out, augment, *, processes):
+def _launch(script, out, case, *, processes):
     launcher = [sys.executable, "-m", "accelerate.commands.launch", "--multi_gpu", "--num_processes", str(processes)]
     launcher += ["--num_machines", "1", "--mixed_precision", "no", "--dynamo_backend", "no", "--main_process_port", "0"]
     alone = [sys.executable]
     environment = {**os.environ, "ACCELERATE_USE_CPU": "1", "OMP_NUM_THREADS": "1", "PYTHONWARNINGS": "default"}
-    command = [*(launcher if processes > 1 else alone), str(script), str(out), augment]
+    command = [*(launcher if processes > 1 else alone), str(script), str(out), case]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=300, check=False)
     assert done.returncode == 0, done.stderr
     return json.loads(out.read_text())
 
 
-@pytest.mark.parametrize("augment", ["none", "blend"])
-def test_two_processes_follow_the_curve_of_one(tmp_path, augment):
+@pytest.mark.parametrize("case", ["none", "blend", "heads"])
+def test_two_processes_follow_the_curve_of_one(tmp_path, case):
     script = tmp_path / "script.py"
     script.write_text(TWO_PROCESSES)
-    ranks, losses, weight = _launch(script, tmp_path / "one.json", augment, processes=1)
-    two_ranks, two_losses, two_weight = _launch(script, tmp_path / "two.json", augment, processes=2)
+    ranks, losses, weight = _launch(script, tmp_path / "one.json", case, processes=1)
+    two_ranks, two_losses, two_weight = _launch(script, tmp_path / "two.json", case, processes=2)
     assert (ranks, two_ranks) == (1, 2)
     assert two_losses == pytest.approx(losses, abs=1e-6)
     assert two_weight == pytest.approx(weight, abs=1e-4)
