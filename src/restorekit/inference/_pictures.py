@@ -69,7 +69,7 @@ def _array(out: Tensor, flat: bool) -> NDArray[Any]:
 def _pillow(out: Tensor, mode: str, info: dict[Any, Any]) -> Image.Image:
     picture = Image.fromarray(_array(out, out.shape[1] == 1))
     if mode in {"P", "PA"}:
-        picture = picture.quantize(256, method=Image.Quantize.FASTOCTREE)  # the one method that keeps transparency
+        picture = picture.quantize()  # to 256 colours, by the method that suits pictures with or without alpha
     picture.info.update(info)
     return picture
 
