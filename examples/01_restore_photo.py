@@ -84,7 +84,7 @@ def compare(truth: np.ndarray, small: np.ndarray, results: dict[str, np.ndarray]
     )
     for axis in axes.flat:
         axis.set_axis_off()
-    figure.savefig(path, dpi=110)
+    figure.savefig(path, dpi=80)
 
 
 def main() -> None:

@@ -32,7 +32,7 @@ def test_less_than_half_of_the_training_beats_bicubic(tmp_path):
     assert model[1] > bicubic[1] + 0.005
     assert re.fullmatch(r"comparison\.png written, \d+ seconds in all", last)
     with Image.open(tmp_path / "comparison.png") as picture:
-        assert picture.size == (1320, 1023)
+        assert picture.size == (960, 744)
         assert len(picture.convert("L").resize((200, 150)).getcolors()) > 100  # not blank
 
 
