@@ -290,3 +290,9 @@ def test_several_scales_need_a_choice():
 def test_refuses_what_is_no_batch_of_pictures(x, error, message, head):
     with pytest.raises(error, match=message):
         CARN(2, **SMALL, head=head)(x)
+
+
+def test_a_desubpixel_network_says_how_it_comes_to_enlarge():
+    model = carn(scale=4, channels=8, head="desubpixel")
+    with pytest.raises(ValueError, match=r"\(1\), got 4; models.fold_desubpixel makes it enlarge"):
+        model.pick_scale(4)

@@ -64,5 +64,6 @@ class Restorer(nn.Module, ABC):
             return self.scales[0]
         if not isinstance(scale, int) or scale not in self.scales:
             known = ", ".join(map(str, self.scales))
-            raise ValueError(f"scale must be one of the network's scales ({known}), got {scale!r}")
+            hint = "; models.fold_desubpixel makes it enlarge" if self.config.get("head") == "desubpixel" else ""
+            raise ValueError(f"scale must be one of the network's scales ({known}), got {scale!r}{hint}")
         return scale
