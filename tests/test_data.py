@@ -373,7 +373,8 @@ def test_workers_give_the_same_items(tmp_path):
         ([_noise(9, 9, 3), _noise(7, 9, 3)], {}, ValueError, "picture 1: 3 x 4 pixels .* too few for patches of 4"),
         ([_noise(9, 9, 4)], {}, ValueError, "picture 0: expected grey or RGB"),
         ([np.zeros((9, 9, 3), np.int64)], {}, TypeError, "picture 0: .*int64"),
-        ([torch.zeros(9, 9)], {}, ValueError, "picture 0: expected grey or RGB"),
+        ([torch.zeros(9, 9)], {}, ValueError, r"picture 0: .*\(9, 9\)"),
+        ([torch.zeros(3, 9, 9, dtype=torch.int64)], {}, TypeError, "picture 0: .*int64"),
         ([(_noise(3, 4, 3), _noise(9, 9, 3))], {}, ValueError, "picture 0: 3 x 4 pixels"),
     ],
 )

@@ -16,7 +16,7 @@ from torch.utils.data import Dataset
 
 from restorekit._check import check_integer
 from restorekit._random import seeded
-from restorekit.image.convert import array_planes, to_image, to_tensor
+from restorekit.image.convert import array_planes, tensor_planes, to_image, to_tensor
 from restorekit.image.files import MAX_PIXELS, picture_size, read_image
 from restorekit.image.geometry import DIHEDRAL, dihedral
 from restorekit.image.resize import resize_uint8
@@ -321,11 +321,11 @@ def _check_pair_sizes(name: str, lq: tuple[int, ...], hq: tuple[int, ...], scale
 def _planes(picture: Picture, name: str) -> Tensor:
     """View a picture as planes (3, H, W)."""
     try:
-        planes = picture if isinstance(picture, Tensor) else array_planes(np.asarray(picture))
+        planes = tensor_planes(picture)[0] if isinstance(picture, Tensor) else array_planes(np.asarray(picture))
     except (TypeError, ValueError) as error:
         raise type(error)(f"{name}: {error}") from None
-    if planes.ndim != 3 or planes.shape[0] not in {1, 3} or planes.numel() == 0:
-        raise ValueError(f"{name}: expected grey or RGB, planes (1 or 3, H, W), got {tuple(planes.shape)}")
+    if planes.shape[0] not in {1, 3} or (isinstance(picture, Tensor) and picture.ndim != 3):
+        raise ValueError(f"{name}: expected grey or RGB, planes (1 or 3, H, W), got {tuple(picture.shape)}")
     return planes.expand(3, -1, -1)
 
 

@@ -248,7 +248,7 @@ def test_progress_bar_is_shown_on_request_only(folder, capsys):
         ),
         (lambda x: [x], {}, TypeError, "must return a tensor, got list"),
         ("bicubic", {}, TypeError, "model must be an nn.Module or a function of a tensor, got str"),
-        (nn.Upsample(scale_factor=2), {}, TypeError, "Upsample is no restorer; pass a function"),
+        (nn.Upsample(scale_factor=2), {}, TypeError, "got Upsample; evaluate and self_ensemble take any function"),
         (network((2, 4)), {"scale": 3}, ValueError, r"^scale must be one of the network's scales \(2, 4\), got 3"),
         (network(4), {}, ValueError, r"^scale must be one of the network's scales \(4\), got 2"),
         (nearest(2), {"tile": 8}, ValueError, "tile and self_ensemble need an nn.Module"),

@@ -22,13 +22,13 @@ def _scores(line, name):
     return float(found[1]), float(found[2])
 
 
-def test_less_than_half_of_the_training_beats_bicubic(tmp_path):
-    done = _run(tmp_path, "--steps", "1000")
+def test_the_main_job_beats_bicubic_on_a_photograph_that_it_never_saw(tmp_path):
+    done = _run(tmp_path)
     assert done.returncode == 0, done.stderr
     first, second, last = done.stdout.splitlines()
     bicubic, model = _scores(first, "Bicubic"), _scores(second, "CARN-M with CutBlur")
     assert bicubic == (pytest.approx(35.26, abs=0.02), pytest.approx(0.916, abs=0.001))
-    assert model[0] > bicubic[0] + 0.2
+    assert model[0] > bicubic[0] + 0.3
     assert model[1] > bicubic[1] + 0.005
     assert re.fullmatch(r"comparison\.png written, \d+ seconds in all", last)
     with Image.open(tmp_path / "comparison.png") as picture:

@@ -91,3 +91,13 @@ def test_without_arguments_it_shows_what_it_does(tmp_path):
     assert done.returncode == 0, done.stderr
     assert done.stdout.splitlines() == ["cat.png: (120, 200) -> (240, 400)", "coins.png: (100, 150) -> (200, 300)"]
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_file_with_several_scales_asks_for_one_and_uses_it(folder):
+    save_weights(carn_m(scale=(2, 3, 4), channels=8), folder / "several.safetensors")
+    done = _run(folder, "several.safetensors", "photos", "restored")
+    assert done.returncode == 2
+    assert "one of the network's scales (2, 3, 4), got None" in done.stderr
+    assert not (folder / "restored").exists()
+    assert _run(folder, "several.safetensors", "photos", "restored", "--scale", "4").returncode == 0
+    assert read_image(folder / "restored" / "colour.png").shape == (48, 68, 3)

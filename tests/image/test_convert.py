@@ -239,3 +239,10 @@ def test_every_device_gives_the_same_bits():
     assert torch.equal(x.cpu(), to_tensor(array))
     assert torch.equal(to_tensor(torch.from_numpy(array)[None].cuda()).cpu(), to_tensor(array))
     assert np.array_equal(to_image(x, like="uint16"), array)
+
+
+def test_the_limit_of_pixels_is_the_callers(tmp_path):
+    Image.new("L", (7, 3)).save(tmp_path / "photo.png")
+    with pytest.raises(ValueError, match="max_pixels=20"):
+        to_tensor(tmp_path / "photo.png", max_pixels=20)
+    assert to_tensor(tmp_path / "photo.png", max_pixels=21).shape == (1, 1, 3, 7)

@@ -256,3 +256,9 @@ def test_long_names_and_relative_paths(tmp_path, monkeypatch):
     write_image(name, np.zeros((2, 3)))
     assert picture_size(name) == (2, 3)
     assert MAX_PIXELS == 256_000_000
+
+
+def test_a_name_as_long_as_the_file_system_takes(tmp_path):
+    path = tmp_path / ("\u5199" * 80 + ".png")  # 244 bytes
+    write_image(path, np.zeros((2, 3), np.uint8))
+    assert read_image(path).shape == (2, 3)

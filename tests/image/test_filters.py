@@ -257,3 +257,10 @@ def test_bad_separable_kernel():
         filter_separable(X, torch.ones(3), [1.0])
     with pytest.raises(ValueError, match="odd"):
         filter_separable(X, torch.ones(3), torch.ones(2))
+
+
+def test_autocast_does_not_blur_the_arithmetic():
+    x, kernel = torch.rand(1, 3, 20, 20), gaussian_kernel2d(9, 1.5)
+    with torch.autocast("cpu", torch.bfloat16):
+        filtered = filter2d(x, kernel)
+    assert torch.equal(filtered, filter2d(x, kernel))

@@ -1,6 +1,7 @@
 import copy
 import importlib
 import io
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -525,3 +526,30 @@ def test_device_is_where_it_computes_and_nothing_moves():
     assert np.abs(out.astype(int) - restore(net, array)).max() <= 1
     assert next(net.parameters()).device.type == "cpu"
     assert restore(net.cuda(), torch.rand(1, 3, 4, 4)).device.type == "cpu"
+
+
+def test_threads_may_share_a_network():
+    net = network(scale=(2, 3)).eval()
+    before = {name: tensor.clone() for name, tensor in net.state_dict().items()}
+    x = torch.rand(1, 3, 12, 12)
+    whole = restore(net, x, scale=2)
+    with ThreadPoolExecutor(4) as pool:
+        results = list(pool.map(lambda tile: restore(copy.copy(net), x, scale=2, tile=tile), [8, None] * 20))
+    assert all(torch.allclose(result, whole, rtol=0, atol=1e-6) for result in results)
+    assert all(torch.equal(tensor, before[name]) for name, tensor in net.state_dict().items())
+
+
+@pytest.mark.parametrize("value", [torch.nan, torch.inf])
+def test_output_that_is_not_finite_does_not_pass_for_a_picture(value):
+    net = network()
+    torch.nn.init.constant_(net.exit.bias, value)
+    with pytest.raises(FloatingPointError, match=r"not finite.*dtype=torch\.float32"):
+        restore(net, random(HEIGHT, WIDTH, 3))
+    assert not restore(net, torch.rand(1, 3, 5, 5)).isfinite().any()  # floats can say it themselves
+
+
+def test_the_limit_of_pixels_is_the_callers(tmp_path):
+    write_image(tmp_path / "photo.png", random(HEIGHT, WIDTH, 3))
+    with pytest.raises(ValueError, match="max_pixels=69"):
+        restore(network(), tmp_path / "photo.png", max_pixels=69)
+    assert restore(network(), tmp_path / "photo.png", max_pixels=70).size == (2 * WIDTH, 2 * HEIGHT)

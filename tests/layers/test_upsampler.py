@@ -85,3 +85,12 @@ def test_refuses_sizes_that_do_not_fit():
 
 def test_describes_itself():
     assert "scale=4, activation=False" in repr(PixelShuffleUpsampler(2, 4, activation=False))
+
+
+def test_hooks_on_the_convolutions_may_watch_gradients():
+    upsampler = PixelShuffleUpsampler(4, 4)
+    seen = []
+    for conv in upsampler.convs:
+        conv.register_full_backward_hook(lambda module, inputs, outputs: seen.append(outputs[0].shape))
+    upsampler(torch.rand(1, 4, 3, 3, requires_grad=True)).sum().backward()
+    assert seen == [(1, 16, 6, 6), (1, 16, 3, 3)]

@@ -296,3 +296,11 @@ def test_a_desubpixel_network_says_how_it_comes_to_enlarge():
     model = carn(scale=4, channels=8, head="desubpixel")
     with pytest.raises(ValueError, match=r"\(1\), got 4; models.fold_desubpixel makes it enlarge"):
         model.pick_scale(4)
+
+
+def test_another_dtype_is_refused_except_under_autocast():
+    model = carn(scale=2, channels=8)
+    with pytest.raises(TypeError, match=r"dtype of the weights, torch\.float32, got torch\.float64"):
+        model(torch.rand(1, 3, 5, 5, dtype=torch.float64))
+    with torch.autocast("cpu", torch.bfloat16):
+        assert model(torch.rand(1, 3, 5, 5, dtype=torch.bfloat16)).shape == (1, 3, 10, 10)

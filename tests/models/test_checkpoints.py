@@ -566,3 +566,26 @@ def test_tensors_come_onto_the_cpu(save, monkeypatch):
     monkeypatch.setattr(torch, "load", spy)
     load_checkpoint(save(published_weights(published.carn(single=2, channels=8))))
     assert places == [("cpu", True)]
+
+
+def test_load_checkpoint_draws_nothing_from_the_callers_stream(target):
+    save_weights(small(), target)
+    state = torch.get_rng_state()
+    load_checkpoint(target)
+    assert torch.equal(torch.get_rng_state(), state)
+
+
+def test_prefix_of_a_compiled_network_is_taken_off(save):
+    model = small()
+    other = small()
+    load_weights(other, save({f"_orig_mod.{key}": value for key, value in model.state_dict().items()}))
+    assert_equal_weights(other, model)
+
+
+def test_averaged_weights_come_before_raw_ones(save):
+    raw, averaged = filled(small(), 1.0), filled(small(), 2.0)
+    other = small()
+    load_weights(other, save({"model": raw.state_dict(), "ema": averaged.state_dict(), "losses": torch.zeros(3)}))
+    assert_equal_weights(other, averaged)
+    load_weights(other, save({"model": raw.state_dict(), "ema": None}))
+    assert_equal_weights(other, raw)

@@ -70,3 +70,14 @@ def test_refuses_networks_without_the_head():
         fold_desubpixel(fold_desubpixel(network(2)))
     with pytest.raises(TypeError, match=r"network of restorekit\.models, got Conv2d"):
         fold_desubpixel(torch.nn.Conv2d(1, 1, 1))
+
+
+def test_draws_nothing_from_the_callers_stream_and_keeps_what_is_frozen():
+    model = network(2)
+    model.body.requires_grad_(False)
+    state = torch.get_rng_state()
+    folded = fold_desubpixel(model)
+    assert torch.equal(torch.get_rng_state(), state)
+    assert {name: p.requires_grad for name, p in folded.named_parameters()} == {
+        name: p.requires_grad for name, p in model.named_parameters()
+    }

@@ -1,5 +1,7 @@
 """The averaged model against the closed form of its recursion."""
 
+import pickle
+
 import pytest
 import torch
 
@@ -63,3 +65,8 @@ def test_a_shared_block_stays_shared():
 def test_a_decay_outside_0_1_is_refused(decay):
     with pytest.raises(ValueError, match="decay must be in"):
         Ema(_model(), decay)
+
+
+def test_can_be_pickled():
+    ema = pickle.loads(pickle.dumps(Ema(torch.nn.Linear(2, 2), 0.5)))
+    assert ema.decay == 0.5

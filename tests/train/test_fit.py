@@ -250,6 +250,7 @@ def test_other_data_is_refused(make_model, pairs, tmp_path):
         ({"ema_decay": 2.0}, ValueError, "decay must be in"),
         ({"checkpoint": Path("absent") / "run.pt"}, FileNotFoundError, "folder that exists"),
         ({"pairs": []}, ValueError, "at least one item"),
+        ({"schedule": 3}, TypeError, "schedule must be a function of the step"),
         ({"pairs": iter([1])}, TypeError, "with a length and items, got list_iterator"),
         ({"model": nn.ReLU()}, ValueError, "ReLU has no parameter with requires_grad"),
     ],

@@ -1,13 +1,12 @@
 """One call from a model and a folder to scores that can be compared with published ones."""
 
-import copy
 import hashlib
 import math
 import os
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
@@ -18,7 +17,9 @@ from restorekit._check import check_integer
 from restorekit.evaluation.pairs import Pairs
 from restorekit.evaluation.protocol import Protocol, find_protocol
 from restorekit.evaluation.result import Evaluation, Record
+from restorekit.image import MAX_PIXELS
 from restorekit.inference import restore
+from restorekit.inference._running import check_restorer, placed
 from restorekit.metrics import psnr, ssim
 
 
@@ -33,6 +34,7 @@ def evaluate(
     device: torch.device | str | None = None,
     dtype: torch.dtype | None = None,
     progress: bool = False,
+    max_pixels: int = MAX_PIXELS,
 ) -> Evaluation:
     """PSNR and SSIM of a super-resolution model on a folder of pictures, by a named protocol.
 
@@ -54,6 +56,7 @@ def evaluate(
         device: Where the model runs; None means where it is (the CPU for a function).
         dtype: Type the model runs in; None means its own (float32 for a function).
         progress: Show a progress bar over the pictures.
+        max_pixels: Most pixels accepted in one picture.
 
     Returns:
         The scores with their protocol, hashes and settings.
@@ -78,7 +81,7 @@ def evaluate(
     check_integer(scale, "scale", 2)
     chosen = find_protocol(protocol)
     run = _runner(model, scale, tile=tile, self_ensemble=self_ensemble, device=device, dtype=dtype)
-    pairs = Pairs.open(Path(folder), scale)
+    pairs = Pairs.open(Path(folder), scale, max_pixels)
     records = []
     for path, lq, hq in tqdm(pairs, disable=not progress, unit="picture"):
         try:
@@ -110,12 +113,8 @@ def _runner(
     dtype: torch.dtype | None,
 ) -> Callable[[Tensor], Tensor]:
     if isinstance(model, nn.Module):
-        restorer: Any = model
-        if not hasattr(restorer, "pick_scale"):
-            raise TypeError(f"{type(model).__name__} is no restorer; pass a function, such as lambda x: model(x)")
+        restorer = placed(check_restorer(model), device, dtype)  # once, not for each picture
         restorer.pick_scale(scale)
-        if device is not None or dtype is not None:
-            restorer = copy.deepcopy(restorer).to(device=device, dtype=dtype)  # once, not for each picture
         return partial(restore, restorer, scale=scale, tile=tile, self_ensemble=self_ensemble)
     if not callable(model):
         raise TypeError(f"model must be an nn.Module or a function of a tensor, got {type(model).__name__}")

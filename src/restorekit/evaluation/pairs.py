@@ -8,7 +8,7 @@ from pathlib import Path
 from torch import Tensor
 
 from restorekit.data import ImageFolder, PairedFolder
-from restorekit.image import resize_uint8, to_image, to_tensor
+from restorekit.image import MAX_PIXELS, resize_uint8, to_image, to_tensor
 
 
 @dataclass(frozen=True)
@@ -19,13 +19,13 @@ class Pairs:
     scale: int
 
     @classmethod
-    def open(cls, folder: Path, scale: int) -> "Pairs":
+    def open(cls, folder: Path, scale: int, max_pixels: int = MAX_PIXELS) -> "Pairs":
         hq_root, lq_root = folder / "HR", folder / f"LRbicx{scale}"
         if not hq_root.is_dir():
-            return cls(ImageFolder(folder), scale)
+            return cls(ImageFolder(folder, max_pixels=max_pixels), scale)
         if not lq_root.is_dir():
-            return cls(ImageFolder(hq_root), scale)
-        return cls(PairedFolder(lq_root, hq_root, scale=scale), scale)
+            return cls(ImageFolder(hq_root, max_pixels=max_pixels), scale)
+        return cls(PairedFolder(lq_root, hq_root, scale=scale, max_pixels=max_pixels), scale)
 
     def __len__(self) -> int:
         return len(self.pictures)

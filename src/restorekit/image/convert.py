@@ -9,10 +9,11 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
-from restorekit.image.reading import picture_pixels, read_image
+from restorekit.image.reading import MAX_PIXELS, picture_pixels, read_image
 
 Picture = str | os.PathLike[str] | Image.Image | NDArray[Any] | Tensor
 
+INTEGERS = (torch.uint8, torch.uint16)
 _FULL = {torch.uint8: 255, torch.uint16: 65535}
 _KINDS = {"pil": torch.uint8, "uint8": torch.uint8, "uint16": torch.uint16, "float": None}
 _ARRAYS = "uint8, uint16, float16, float32 or float64"
@@ -20,7 +21,11 @@ _STRIP = 1 << 18  # samples converted at a time: a strip stays in the cache
 
 
 def to_tensor(
-    image: Picture, *, dtype: torch.dtype = torch.float32, device: torch.device | str | None = None
+    image: Picture,
+    *,
+    dtype: torch.dtype = torch.float32,
+    device: torch.device | str | None = None,
+    max_pixels: int = MAX_PIXELS,
 ) -> Tensor:
     """Turn a picture of any kind into a batch of one.
 
@@ -33,6 +38,7 @@ def to_tensor(
             float64; or a tensor (C, H, W) or (N, C, H, W), uint8, uint16 or floating point.
         dtype: Floating-point type of the result. Integers are divided in float32, or in float64 for float64.
         device: Where the result goes; a tensor stays where it is unless told otherwise.
+        max_pixels: Most pixels accepted from a file.
 
     Returns:
         Tensor (1, C, H, W), or (N, C, H, W) from a batch; integers in [0, 1]. Arrays and Pillow pictures are copied; a
@@ -51,22 +57,22 @@ def to_tensor(
         raise TypeError(f"dtype must be a floating-point type, got {dtype}")
     if isinstance(image, Tensor):
         x = tensor_planes(image)
-        return (_divided(x, dtype) if x.dtype in _FULL else x.to(dtype)).to(device=device)
+        return (divided(x, dtype) if x.dtype in INTEGERS else x.to(dtype)).to(device=device)
     if isinstance(image, (str, os.PathLike)):
-        image = read_image(image)
+        image = read_image(image, max_pixels=max_pixels)
     elif isinstance(image, Image.Image):
         image = picture_pixels(image)
     if not isinstance(image, np.ndarray):
         raise TypeError(f"image must be a path, Pillow picture, ndarray or tensor, got {type(image).__name__}")
     planes = array_planes(image)[None]
-    if planes.dtype in _FULL:
-        return _divided(planes, dtype).to(device=device)
+    if planes.dtype in INTEGERS:
+        return divided(planes, dtype).to(device=device)
     return torch.empty(planes.shape, dtype=dtype).copy_(planes).to(device=device)
 
 
 def tensor_planes(x: Tensor) -> Tensor:
     """A view (N, C, H, W) of a picture or batch (C, H, W) or (N, C, H, W) of an accepted dtype."""
-    if x.dtype not in _FULL and not x.is_floating_point():
+    if x.dtype not in INTEGERS and not x.is_floating_point():
         raise TypeError(f"image must be a uint8, uint16 or floating-point tensor, got {x.dtype}")
     if x.ndim not in {3, 4}:
         raise ValueError(f"image must be a tensor (C, H, W) or (N, C, H, W), got shape {tuple(x.shape)}")
@@ -89,12 +95,21 @@ def array_planes(array: NDArray[Any]) -> Tensor:
     return x[None] if array.ndim == 2 else x.permute(2, 0, 1)
 
 
-def _divided(x: Tensor, dtype: torch.dtype) -> Tensor:
-    """Integers over the largest value of their type, in new contiguous memory."""
+def divided(x: Tensor, dtype: torch.dtype) -> Tensor:
+    """Integers (uint8, uint16) over the largest value of their type, in new contiguous memory."""
     wide = dtype if dtype in {torch.float32, torch.float64} else torch.float32
     out = torch.empty(x.shape, dtype=wide, device=x.device).copy_(x)
     # A divisor on the device: CUDA multiplies by the reciprocal of a plain number, which rounds differently.
     return out.div_(out.new_full((), _FULL[x.dtype])).to(dtype)
+
+
+def levels(x: Tensor, dtype: torch.dtype) -> Tensor:
+    """Integers of ``dtype`` for floats in [0, 1], clamped and rounded half up, NaN as 0; ``x`` is overwritten."""
+    return _clamped(x).mul_(_FULL[dtype]).add_(0.5).to(dtype)  # the conversion cuts off the fraction
+
+
+def _clamped(x: Tensor) -> Tensor:
+    return x.nan_to_num_(nan=0.0, posinf=1.0, neginf=0.0).clamp_(0, 1)
 
 
 @overload
@@ -137,10 +152,8 @@ def to_image(x: Tensor, *, like: Literal["pil", "uint8", "uint16", "float"] = "p
     step = max(1, _STRIP // (channels * width))
     for top in range(0, height, step):
         rows = slice(top, top + step)
-        strip = x[:, rows].to(wide, copy=True).nan_to_num_(nan=0.0, posinf=1.0, neginf=0.0).clamp_(0, 1)
-        if kind in _FULL:
-            strip.mul_(_FULL[kind]).add_(0.5)  # the conversion below cuts off the fraction
-        out[rows] = strip.permute(1, 2, 0).contiguous().to(kind)
+        strip = x[:, rows].permute(1, 2, 0).to(wide, copy=True, memory_format=torch.contiguous_format)
+        out[rows] = levels(strip, kind) if kind in INTEGERS else _clamped(strip)
     array = out.numpy()[:, :, 0] if channels == 1 else out.numpy()
     return Image.fromarray(array) if like == "pil" else array
 

@@ -71,7 +71,7 @@ def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
         raise IsADirectoryError(f"{path} is a folder; name a file in it")
     if not target.parent.is_dir():
         raise FileNotFoundError(f"the folder {target.parent} does not exist; create it before writing {target.name}")
-    beside = target.with_name(f".{target.stem[:100]}-{os.urandom(6).hex()}{target.suffix}")
+    beside = target.with_name(f".{os.urandom(8).hex()}{target.suffix}")  # a long name must not grow
     beside.touch(exist_ok=False)  # with the permissions that the user's umask asks for
     try:
         if target.exists():

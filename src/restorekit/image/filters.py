@@ -8,6 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from restorekit._check import check_batch, check_integer, check_interval
+from restorekit.image._precision import full_precision
 
 Border = Literal["reflect", "symmetric", "replicate", "zero", "circular", "valid"]
 
@@ -198,7 +199,8 @@ def filter2d(x: Tensor, kernel: Tensor, *, border: Border = "reflect") -> Tensor
     work = _extend(_extend(work, height // 2, -2, border), width // 2, -1, border)
     weight = kernel.to(work.dtype).expand(n, height, width).repeat_interleave(channels, dim=0)
     # One group per plane, (1, N*C, H, W): a depthwise convolution.
-    out = F.conv2d(work.flatten(0, 1).unsqueeze(0), weight.unsqueeze(1), groups=n * channels)
+    with full_precision(work.device):
+        out = F.conv2d(work.flatten(0, 1).unsqueeze(0), weight.unsqueeze(1), groups=n * channels)
     return out.view(n, channels, *out.shape[-2:]).to(x.dtype)
 
 

@@ -117,7 +117,7 @@ def picture_size(path: str | os.PathLike[str], *, max_pixels: int = MAX_PIXELS) 
         max_pixels: Most pixels accepted.
 
     Returns:
-        Height and width in pixels, upright.
+        Height and width in pixels, upright; EXIF that stands behind the pixels of a PNG is not seen.
 
     Raises:
         ValueError: As ``read_image``, as far as the header shows it.
@@ -135,9 +135,9 @@ def picture_size(path: str | os.PathLike[str], *, max_pixels: int = MAX_PIXELS) 
         return picture.size if turned else picture.size[::-1]
 
 
-def picture_header(path: str | os.PathLike[str]) -> tuple[str, bytes | None]:
+def picture_header(path: str | os.PathLike[str], max_pixels: int) -> tuple[str, bytes | None]:
     """Pillow's name for the kind of pixel that the file holds, and its colour profile, from the header alone."""
-    with _opened(path, MAX_PIXELS) as (_, picture):
+    with _opened(path, max_pixels) as (_, picture):
         return picture.mode, picture.info.get("icc_profile")
 
 

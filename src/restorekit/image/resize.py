@@ -2,7 +2,6 @@
 
 import math
 from collections.abc import Sequence
-from contextlib import AbstractContextManager, nullcontext
 from fractions import Fraction
 from functools import lru_cache
 from typing import NamedTuple
@@ -14,6 +13,7 @@ from torch import Tensor
 from torch.autograd import forward_ad
 
 from restorekit._check import check_batch
+from restorekit.image._precision import full_precision
 from restorekit.image._taps import KERNELS, Array, Edge, Kernel, Like, Taps, fold, make_taps
 
 _BLOCK = 8  # outputs and inputs that a block spans at least: enough for a fast product, still a band
@@ -146,12 +146,6 @@ def _targets(
     return [(m, Fraction(m, n)) for m, n in zip(size, shape, strict=True)]
 
 
-def _full_precision(device: torch.device) -> AbstractContextManager[object]:
-    """No autocast: products in bfloat16 would be off by a grey level."""
-    known = torch.amp.is_autocast_available(device.type)
-    return torch.autocast(device.type, enabled=False) if known else nullcontext()
-
-
 def _check_choice(value: str, name: str, known: tuple[str, ...]) -> None:
     if value not in known:
         raise ValueError(f"{name} must be one of {', '.join(known)}, got {value!r}")
@@ -171,7 +165,8 @@ def resize(
 
     Every output sample is a weighted mean of the input samples around ``(i + 1/2) / scale - 1/2``. The weights are
     taken in float64 and the kernel is stretched by ``1 / scale`` when shrinking. Nothing is clamped: cubic and Lanczos
-    kernels overshoot at edges. Differentiable; float16 and bfloat16 are computed in float32, also under autocast.
+    kernels overshoot at edges. Differentiable; float16 and bfloat16 are computed in float32, also under autocast. It
+    takes batches itself and does not run under ``torch.vmap``.
 
     Args:
         x: Pictures (N, C, H, W), real floating point, any range.
@@ -219,7 +214,7 @@ def resize(
         return _resize_columns(flat, columns, _blocks(w, columns, column_scale, *options)).view(n * c, -1, columns)
 
     rows_first = row_scale < column_scale or (row_scale == column_scale and row_scale < 1)
-    with _full_precision(x.device):
+    with full_precision(x.device):
         out = along_columns(along_rows(out)) if rows_first else along_rows(along_columns(out))
     return out.view(n, c, rows, columns).to(x.dtype).contiguous()
 

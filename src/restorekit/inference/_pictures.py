@@ -12,10 +12,9 @@ from PIL import Image
 from torch import Tensor
 
 from restorekit.image import read_image
-from restorekit.image.convert import array_planes, tensor_planes
+from restorekit.image.convert import INTEGERS, array_planes, divided, levels, tensor_planes
 from restorekit.image.reading import picture_header, picture_pixels
 
-_FULL = {torch.uint8: 255, torch.uint16: 65535}
 _KEPT = ("exif", "icc_profile")  # what decides how the picture is shown: its orientation and its colours
 
 
@@ -41,7 +40,7 @@ class Picture:
         return self.planes.new_empty(n, c, h, w)
 
 
-def open_picture(image: object) -> Picture:
+def open_picture(image: object, max_pixels: int) -> Picture:
     """Take a path, Pillow picture, array or tensor apart."""
     if isinstance(image, Tensor):
         squeeze = image.ndim == 3
@@ -53,7 +52,7 @@ def open_picture(image: object) -> Picture:
         mode, info = image.mode, {key: image.info[key] for key in _KEPT if key in image.info}
         return Picture(array_planes(picture_pixels(image))[None], lambda out: _pillow(out, mode, info), True)
     if isinstance(image, (str, PathLike)):
-        pixels, (mode, profile) = read_image(image), picture_header(image)
+        pixels, (mode, profile) = read_image(image, max_pixels=max_pixels), picture_header(image, max_pixels)
         if pixels.dtype == np.uint16:
             return Picture(array_planes(pixels)[None], lambda out: _array(out, pixels.ndim == 2), True)
         info = {"icc_profile": profile} if profile else {}
@@ -76,12 +75,20 @@ def _pillow(out: Tensor, mode: str, info: dict[Any, Any]) -> Image.Image:
 
 def to_float(x: Tensor) -> Tensor:
     """Integers divided by the largest value of their type; floats as they are."""
-    return x.to(torch.float32) / _FULL[x.dtype] if x.dtype in _FULL else x
+    return divided(x, torch.float32) if x.dtype in INTEGERS else x
 
 
 def put(target: Tensor, values: Tensor) -> None:
-    """Write restored floats into a part of the result: clamped and rounded half up if that holds integers."""
-    if target.dtype in _FULL:
-        full = _FULL[target.dtype]
-        values = values.to(torch.float32).clamp(0, 1).mul_(full).add_(0.5).floor_()
+    """Write restored floats into a part of the result: clamped and rounded half up if that holds integers.
+
+    Raises:
+        FloatingPointError: Integers cannot say that a value is not finite; it would pass for black or white.
+    """
+    if target.dtype in INTEGERS:
+        if not values.isfinite().all():
+            raise FloatingPointError(
+                f"the network's output in {values.dtype} is not finite: its weights are damaged, or the type is too "
+                "narrow for it; compute with dtype=torch.float32 or torch.bfloat16"
+            )
+        values = levels(values.to(torch.float32, copy=True), target.dtype)
     target.copy_(values)

@@ -42,9 +42,11 @@ def fitted(x: Tensor, weight: Tensor) -> Tensor:
     return x.to(weight).contiguous(memory_format=layout)
 
 
-def check_restorer(model: object) -> None:
-    """Require a network that keeps the contract of ``models.Restorer``."""
+def check_restorer(model: object) -> Restorer:
+    """Require a network that keeps the contract of ``models.Restorer``, and return it."""
     if not isinstance(model, Restorer):
         raise TypeError(
-            f"model must be a network of restorekit.models or a subclass of models.Restorer, got {type(model).__name__}"
+            f"model must be a network of restorekit.models or a subclass of models.Restorer, got "
+            f"{type(model).__name__}; evaluate and self_ensemble take any function, such as lambda x: model(x)"
         )
+    return model

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
-from restorekit.image import resize
+from restorekit.image import MAX_PIXELS, resize
 from restorekit.inference._pictures import open_picture, put, to_float
 from restorekit.inference._running import check_restorer, evaluating, fitted, placed
 from restorekit.inference.self_ensemble import self_ensemble as average
@@ -36,6 +36,7 @@ def restore(
     device: torch.device | str | None = None,
     dtype: torch.dtype | None = None,
     progress: bool = False,
+    max_pixels: int = MAX_PIXELS,
 ) -> _Image: ...
 @overload
 def restore(
@@ -48,6 +49,7 @@ def restore(
     device: torch.device | str | None = None,
     dtype: torch.dtype | None = None,
     progress: bool = False,
+    max_pixels: int = MAX_PIXELS,
 ) -> Image.Image | NDArray[Any]: ...
 def restore(
     model: Restorer,
@@ -59,6 +61,7 @@ def restore(
     device: torch.device | str | None = None,
     dtype: torch.dtype | None = None,
     progress: bool = False,
+    max_pixels: int = MAX_PIXELS,
 ) -> Any:
     """Restore a picture and give it back as what it was.
 
@@ -67,7 +70,8 @@ def restore(
     channel stay 16 bits.
 
     Args:
-        model: Network from this library. It is left as it is: mode, device and dtype.
+        model: Network from this library. It is left as it is: mode, device and dtype. One that is in training mode is
+            switched to evaluation for the call, so call ``model.eval()`` before sharing it among threads.
         image: A picture file, a Pillow picture, an array (H, W) or (H, W, C), or a tensor (C, H, W) or (N, C, H, W),
             with 1 to 4 channels; integers or floats in [0, 1].
         scale: Factor of a multi-scale network.
@@ -77,17 +81,19 @@ def restore(
         device: Where to compute; the network's own device if None. The picture and the result stay where they are.
         dtype: Floating-point type to compute in; the network's own if None.
         progress: Show a bar over the tiles.
+        max_pixels: Most pixels accepted from a file.
 
     Returns:
-        The picture, ``scale`` times as large: a Pillow picture of the same mode from Pillow ("1" becomes "L" and "PA"
-        becomes "P"; a transparent colour becomes alpha) with its colour profile and EXIF, an array or tensor of the
-        same dtype and rank from those, and from a file an upright Pillow picture with its colour profile, or a uint16
-        array if it has 16 bits per channel. Integers are clamped and rounded, floats are not clamped.
+        The picture, ``scale`` times as large. From Pillow a Pillow picture of the same mode with its colour profile and
+        EXIF ("1" becomes "L", "PA" becomes "P", "I;16B" becomes "I;16"; a transparent colour becomes alpha); from an
+        array or tensor one of the same dtype and rank; from a file an upright Pillow picture with its colour profile,
+        or a uint16 array if it has 16 bits per channel. Integers are clamped and rounded, floats are not clamped.
 
     Raises:
         TypeError: ``model`` is no network of this library, or ``image`` no picture.
         ValueError: A wrong shape, an unreadable file, a kind of picture that is not accepted (CMYK, animations), or a
             scale that the network does not hold.
+        FloatingPointError: The output is not finite and the result would be integers, which cannot show it.
 
     Example:
         >>> import restorekit, skimage.data
@@ -97,7 +103,7 @@ def restore(
     """
     check_restorer(model)
     factor = model.pick_scale(scale)
-    picture = open_picture(image)
+    picture = open_picture(image, max_pixels)
     colours = picture.planes.shape[1] - picture.has_alpha
     if colours not in {1, model.in_channels}:
         raise ValueError(f"{type(model).__name__} takes {model.in_channels} channels, the picture has {colours}")

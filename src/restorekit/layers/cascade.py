@@ -1,6 +1,7 @@
 """Containers that chain blocks, with and without cascading connections."""
 
 from collections.abc import Sequence
+from typing import final
 
 import torch
 from torch import Tensor, nn
@@ -16,6 +17,7 @@ def _store_once(blocks: Sequence[nn.Module]) -> tuple[nn.ModuleList, list[int]]:
     return nn.ModuleList(distinct), [distinct.index(block) for block in blocks]
 
 
+@final
 class Chain(nn.Module):
     """Run blocks one after the other; a block that is given several times is stored once.
 
@@ -45,6 +47,7 @@ class Chain(nn.Module):
         return f"steps={self.steps}"
 
 
+@final
 class Cascade(nn.Module):
     """Chain blocks so that each one sees every earlier output.
 

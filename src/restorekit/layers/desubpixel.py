@@ -1,11 +1,14 @@
 """Space to depth in the channel order of the CutBlur networks."""
 
+from typing import final
+
 from einops import rearrange
 from torch import Tensor, nn
 
 from restorekit._check import check_integer
 
 
+@final
 class Desubpixel(nn.Module):
     """Fold every ``scale`` x ``scale`` square of pixels into channels: the inverse of sub-pixel enlargement.
 

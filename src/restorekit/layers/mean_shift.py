@@ -1,6 +1,7 @@
 """The colour mean that super-resolution networks take off their input and put back."""
 
 from collections.abc import Sequence
+from typing import final
 
 import torch
 from torch import Tensor, nn
@@ -9,6 +10,7 @@ DIV2K_MEAN = (0.4488, 0.4371, 0.4040)
 """Mean colour (R, G, B) of DIV2K in [0, 1], used by CARN, EDSR, RCAN and their relatives."""
 
 
+@final
 class MeanShift(nn.Module):
     """Add ``sign * mean`` to each channel.
 

@@ -1,10 +1,13 @@
 """Residual units of two convolutions, plain and efficient."""
 
+from typing import final
+
 from torch import Tensor, nn
 
 from restorekit._check import check_integer
 
 
+@final
 class ResidualBlock(nn.Module):
     """Two 3x3 convolutions around a skip connection.
 
@@ -42,6 +45,7 @@ class ResidualBlock(nn.Module):
         return f"activation={self.activation}"
 
 
+@final
 class EResidualBlock(nn.Module):
     """Efficient residual unit: two grouped 3x3 convolutions and a pointwise one around a skip connection.
 

@@ -1,5 +1,8 @@
 """Learned enlargement by sub-pixel convolution."""
 
+from typing import final
+
+import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -8,6 +11,7 @@ from restorekit._check import check_integer
 _STAGES = {2: (2,), 3: (3,), 4: (2, 2), 8: (2, 2, 2)}
 
 
+@final
 class PixelShuffleUpsampler(nn.Module):
     """Enlarge features by convolutions that make r^2 channels and shuffle them into r x r pixels.
 
@@ -23,7 +27,6 @@ class PixelShuffleUpsampler(nn.Module):
         ValueError: Another scale, a size below 1, or ``channels`` is no multiple of ``groups``.
 
     Example:
-        >>> import torch
         >>> PixelShuffleUpsampler(8, 4, groups=2)(torch.rand(1, 8, 5, 7)).shape
         torch.Size([1, 8, 20, 28])
 
@@ -51,7 +54,7 @@ class PixelShuffleUpsampler(nn.Module):
         for conv, r in zip(self.convs, _STAGES[self.scale], strict=True):
             x = conv(x)
             if self.activation:
-                x = x.relu_()  # a convolution does not keep its output for the gradient, so this saves a copy
+                x = F.relu(x, inplace=not torch.is_grad_enabled())  # in place saves the largest tensor; hooks need it
             x = F.pixel_shuffle(x, r)
         return x
 

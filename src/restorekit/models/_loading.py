@@ -16,7 +16,8 @@ from restorekit.models.restorer import Restorer
 
 FORMAT = "restorekit"
 FORMAT_VERSION = "1"
-_CONTAINERS = ("params_ema", "params", "state_dict", "model", "net", "weights")  # where projects nest the tensors
+# Where projects nest the tensors, averaged ones first.
+_CONTAINERS = ("params_ema", "ema", "params", "state_dict", "model", "net", "weights")
 
 
 class _Followed(Mapping[str, Tensor]):
@@ -45,7 +46,7 @@ def read_tensors(path: str | PathLike[str]) -> tuple[dict[str, Tensor], dict[str
     """Read the tensors of a safetensors or PyTorch file onto the CPU, without running anything from it.
 
     Returns:
-        Tensors by name, without wrapping containers and without a common ``module.`` prefix, and the file's metadata.
+        Tensors by name, without wrapping containers and without a common prefix, and the file's metadata.
     """
     path = Path(path)
     if path.is_dir():
@@ -53,8 +54,9 @@ def read_tensors(path: str | PathLike[str]) -> tuple[dict[str, Tensor], dict[str
     with path.open("rb") as file:
         start = file.read(9)
     tensors, metadata = _read_safetensors(path) if start[8:] == b"{" else (_read_torch(path), {})
-    while tensors and all(key.startswith("module.") for key in tensors):
-        tensors = {key.removeprefix("module."): value for key, value in tensors.items()}
+    for prefix in ("module.", "_orig_mod."):  # of data-parallel and compiled networks
+        while tensors and all(key.startswith(prefix) for key in tensors):
+            tensors = {key.removeprefix(prefix): value for key, value in tensors.items()}
     return tensors, metadata
 
 
@@ -161,7 +163,9 @@ def load_weights(model: Restorer, path: str | PathLike[str]) -> None:
     """Read a checkpoint into an existing network, in place.
 
     Reads files of ``save_weights``, plain state dicts of the same network, and the authors' published files, with
-    their aliases, containers and ``module.`` prefixes. A file with more scales than the network gives those it needs.
+    their aliases, containers and prefixes (``module.``, ``_orig_mod.``). Where a file holds averaged weights beside the
+    raw ones (``params_ema``, or a checkpoint of ``train.fit``), the averaged are read. A file with more scales than the
+    network gives those it needs.
 
     Args:
         model: Network from this library; it keeps its device, dtype and mode.

@@ -1,15 +1,15 @@
 """A dry run of a network on the meta device: which convolutions run, at which resolution, and what memory they need."""
 
+import copy
 import math
 import weakref
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.func import functional_call
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
@@ -99,17 +99,20 @@ class _Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
 
 
 def trace(model: nn.Module, *, in_channels: int, side: int, arguments: dict[str, Any]) -> Trace:
-    """Run ``model`` without arithmetic on one square picture of ``side`` pixels.
-
-    The network keeps its weights, device and mode; nothing of it is copied.
-    """
-    tensors = [*model.named_parameters(), *model.named_buffers()]
+    """Run a skeleton of ``model`` without arithmetic on one square picture of ``side`` pixels."""
     dtype = next((p.dtype for p in model.parameters()), torch.float32)
     seen = Trace(side)
     with torch.inference_mode(False), torch.no_grad():  # inference mode hides convolutions from the recorder
-        on_meta = {name: torch.empty_like(tensor, device="meta") for name, tensor in tensors}
+        skeleton = _skeleton(model)
         x = torch.empty(1, in_channels, side, side, dtype=dtype, device="meta")
         with _Recorder(seen):
-            call: Callable[..., Tensor] = functional_call
-            call(model, on_meta, (x,), arguments)
+            skeleton(x, **arguments)
     return seen
+
+
+def _skeleton(model: nn.Module) -> nn.Module:
+    """A copy whose tensors have shapes and no memory: the network itself may be at work in another thread."""
+    memo: dict[int, Any] = {id(buffer): torch.empty_like(buffer, device="meta") for buffer in model.buffers()}
+    for parameter in model.parameters():
+        memo[id(parameter)] = nn.Parameter(torch.empty_like(parameter, device="meta"), requires_grad=False)
+    return copy.deepcopy(model, memo)

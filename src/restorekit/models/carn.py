@@ -3,12 +3,12 @@
 from collections.abc import Callable, Sequence
 from functools import partial
 from os import PathLike
-from typing import Any, ClassVar, Literal, TypedDict, Unpack
+from typing import Any, ClassVar, Literal, TypedDict, Unpack, final
 
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from restorekit._check import check_batch, check_integer
+from restorekit._check import check_integer
 from restorekit.layers import (
     DIV2K_MEAN,
     Cascade,
@@ -29,6 +29,7 @@ SCALES = (1, 2, 3, 4, 8)
 HEADS = ("conv", "desubpixel")
 
 
+@final
 class CARN(Restorer):
     """Cascading residual network, in all its published variants.
 
@@ -134,10 +135,10 @@ class CARN(Restorer):
             Restored pictures, not clamped.
 
         Raises:
-            TypeError: ``x`` is no floating-point tensor.
+            TypeError: ``x`` is no floating-point tensor of the weights' dtype.
             ValueError: A wrong shape, or a scale that the network does not hold.
         """
-        check_batch(x, channels=3)
+        self.check_input(x)
         factor = self.pick_scale(scale) * self.size_multiple
         height, width = x.shape[-2:]
         entry = self.entry(self.desubpixel(self.take_mean(self._pad(x))))
@@ -161,7 +162,7 @@ def _connect(parts: Sequence[nn.Module], *, cascade: bool, channels: int, fusion
 def _record(arguments: dict[str, Any]) -> dict[str, Any]:
     """The constructor's arguments in a form that JSON keeps: numbers, strings and tuples of numbers."""
     scale, mean = arguments["scale"], arguments["mean"]
-    if len(mean) != 3:
+    if not isinstance(mean, Sequence) or len(mean) != 3:
         raise ValueError(f"mean must hold one value for each of R, G and B, got {mean!r}")
     plain = {"scale": tuple(scale) if isinstance(scale, Sequence) else scale, "mean": tuple(map(float, mean))}
     return {name: plain.get(name, value) for name, value in arguments.items() if name not in {"self", "__class__"}}

@@ -1,6 +1,7 @@
 """Writing networks to files and building the network that a file holds."""
 
 import json
+import math
 from collections.abc import Mapping
 from os import PathLike
 from pathlib import Path
@@ -81,14 +82,16 @@ def load_checkpoint(path: str | PathLike[str]) -> Restorer:
     with torch.device("meta"):
         sketch = _build(name, config, path)  # shapes are compared before any memory is taken
     check_tensors(sketch, tensors, path)
-    model = _build(name, config, path)
+    with torch.random.fork_rng(devices=[]):  # initial weights are overwritten; no draw of the caller's is lost
+        model = _build(name, config, path)
     model.load_state_dict(tensors)
     return model.eval()
 
 
 def _check_sizes(config: Mapping[str, Any], tensors: StateDict, path: str | PathLike[str]) -> None:
     """Refuse widths and depths that no file of this size can have: damaged metadata may name any number."""
-    largest = max([len(tensors), *(size for tensor in tensors.values() for size in tensor.shape)])
+    # Some kernel of every network has as many elements as its width squared.
+    largest = max(len(tensors), math.isqrt(sum(tensor.numel() for tensor in tensors.values())))
     for option, value in config.items():
         if isinstance(value, int) and value > largest:
             raise ValueError(f"{path} has damaged metadata: {option}={value} is more than the file can hold")

@@ -34,7 +34,8 @@ def fold_desubpixel(model: Restorer) -> Restorer:
         raise TypeError(f"model must be a network of restorekit.models, got {type(model).__name__}")
     if model.config.get("head") != "desubpixel":
         raise ValueError(f"model must have a desubpixel head, got a {type(model).__name__} with {model.config!r}")
-    folded = type(model)(**{**model.config, "head": "conv"})
+    with torch.random.fork_rng(devices=[]):  # its initial weights are overwritten; no draw of the caller's is lost
+        folded = type(model)(**{**model.config, "head": "conv"})
     weight = next(model.parameters())
     folded.to(device=weight.device, dtype=weight.dtype).train(model.training)
     state = dict(model.state_dict())
@@ -42,4 +43,6 @@ def fold_desubpixel(model: Restorer) -> Restorer:
     with torch.no_grad():
         state["entry.weight"] = copies.double().sum(dim=1).to(weight.dtype)
     folded.load_state_dict(state)
+    for mine, theirs in zip(folded.parameters(), model.parameters(), strict=True):
+        mine.requires_grad_(theirs.requires_grad)
     return folded

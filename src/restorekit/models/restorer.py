@@ -4,8 +4,10 @@ from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from typing import Any, ClassVar
 
+import torch
 from torch import Tensor, nn
 
+from restorekit._check import check_batch
 from restorekit.models._layouts import Layout
 from restorekit.models._trace import Trace, trace
 
@@ -53,6 +55,18 @@ class Restorer(nn.Module, ABC):
         side = 16 * self.size_multiple
         arguments = {"scale": self.pick_scale(scale)}
         return trace(self, in_channels=self.in_channels, side=side, arguments=arguments)
+
+    def check_input(self, x: Tensor) -> None:
+        """Require pictures that the network can take.
+
+        Raises:
+            TypeError: ``x`` is no floating-point tensor, or not of the weights' dtype (autocast aside).
+            ValueError: A wrong rank, another number of channels, or an empty batch.
+        """
+        check_batch(x, channels=self.in_channels)
+        dtype = next((parameter.dtype for parameter in self.parameters()), x.dtype)
+        if x.dtype != dtype and not torch.is_autocast_enabled(x.device.type):
+            raise TypeError(f"x must have the dtype of the weights, {dtype}, got {x.dtype}; convert one with .to")
 
     def pick_scale(self, scale: int | None) -> int:
         """The factor to run: ``scale``, which may be left out if the network has one only.

@@ -34,11 +34,11 @@ class Ema:
         check_interval(decay, "decay", 0.0, 1.0)
         self.decay = decay
         self.model = copy.deepcopy(model).eval().requires_grad_(False)
-        self._average = get_ema_multi_avg_fn(decay)  # type: ignore[no-untyped-call]
 
     @torch.no_grad()
     def update(self, model: nn.Module) -> None:
         """Take the present weights of ``model`` into the average."""
-        self._average(list(self.model.parameters()), list(model.parameters()), 1)
+        average = get_ema_multi_avg_fn(self.decay)  # type: ignore[no-untyped-call]
+        average(list(self.model.parameters()), list(model.parameters()), 1)
         for mine, theirs in zip(self.model.buffers(), model.buffers(), strict=True):
             mine.copy_(theirs)

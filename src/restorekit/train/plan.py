@@ -34,6 +34,8 @@ class Plan:
         check_integer(self.seed, "seed", 0)
         if not callable(self.step):
             raise TypeError(f"step must be a function (model, batch, generator) -> loss, got {self.step!r}")
+        if not callable(self.schedule):
+            raise TypeError(f"schedule must be a function of the step, such as cosine(1000), got {self.schedule!r}")
         for name, value in (("learning_rate", self.learning_rate), ("clip_norm", self.clip_norm)):
             if value is not None and not 0 < value < math.inf:
                 raise ValueError(f"{name} must be positive and finite, got {value}")
