@@ -191,13 +191,9 @@ def load_weights(model: Restorer, path: str | PathLike[str]) -> None:
         name = type(model).__name__
         found, config, tensors = interpret(stored, metadata, {name: model.layouts}, path)
         _check_config(model, found, config, path)
-    wanted = {key: value for key, value in tensors.items() if not _belongs_to_other_scale(key, model)}
+    wanted = {key: value for key, value in tensors.items() if not model.can_spare(key)}
     check_tensors(model, wanted, path)
     model.load_state_dict(wanted)
-
-
-def _belongs_to_other_scale(key: str, model: Restorer) -> bool:
-    return key.startswith("upsamplers.") and key.split(".")[1] not in getattr(model, "upsamplers", {})
 
 
 def _check_config(model: Restorer, name: str, config: Mapping[str, Any], path: str | PathLike[str]) -> None:

@@ -150,6 +150,10 @@ class CARN(Restorer):
         out: Tensor = self.put_mean(self.exit(features))
         return out[..., :height, :width] if self.size_multiple > 1 else out
 
+    def can_spare(self, key: str) -> bool:
+        """Whether the tensor belongs to the upsampler of a scale that this network does not hold."""
+        return key.startswith("upsamplers.") and key.split(".")[1] not in self.upsamplers
+
     def _pad(self, x: Tensor) -> Tensor:
         bottom, right = (-x.shape[-2]) % self.size_multiple, (-x.shape[-1]) % self.size_multiple
         return F.pad(x, (0, right, 0, bottom), mode="replicate") if self.size_multiple > 1 else x

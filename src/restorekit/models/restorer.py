@@ -56,6 +56,10 @@ class Restorer(nn.Module, ABC):
         arguments = {"scale": self.pick_scale(scale)}
         return trace(self, in_channels=self.in_channels, side=side, arguments=arguments)
 
+    def can_spare(self, key: str) -> bool:
+        """Whether a checkpoint may hold this tensor though the network has no use for it, such as another scale's."""
+        return False
+
     def check_input(self, x: Tensor) -> None:
         """Require pictures that the network can take.
 
