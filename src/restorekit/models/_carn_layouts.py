@@ -1,7 +1,7 @@
 """The CARN family's published checkpoints: how to recognise them and how to rename their tensors."""
 
 import re
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from typing import Any
 
 import torch
@@ -92,22 +92,22 @@ def _read_upsamplers(state: StateDict, channels: int) -> dict[str, str]:
 
 
 def _read_multi_scale(
-    state: StateDict, style: str, fusion: str, published: bool
+    state: StateDict, style: str, fusion: str, *, eccv: bool
 ) -> tuple[dict[str, Any], dict[str, Tensor]]:
     config, tensors = _read_body(state, style, fusion)
     upsamplers = _read_upsamplers(state, config["channels"])
     scales = sorted({int(name.split(".")[1]) for name in upsamplers.values()})
     tensors |= rename(state, {"entry": "entry", "exit": "exit", **upsamplers})
-    config |= {"fusion_relu": published, "global_skip": not published, "mean": _read_mean(state, 1.0)}
+    config |= {"fusion_relu": eccv, "global_skip": not eccv, "mean": _read_mean(state, 1.0)}
     return {"scale": scales[0] if len(scales) == 1 else tuple(scales), **config}, tensors
 
 
 def _read_eccv(state: StateDict) -> tuple[dict[str, Any], dict[str, Tensor]]:
-    return _read_multi_scale(state, "body", ".body.0", True)
+    return _read_multi_scale(state, "body", ".body.0", eccv=True)
 
 
 def _read_pcarn(state: StateDict) -> tuple[dict[str, Any], dict[str, Tensor]]:
-    return _read_multi_scale(state, "conv", "", False)
+    return _read_multi_scale(state, "conv", "", eccv=False)
 
 
 def _read_cutblur(state: StateDict) -> tuple[dict[str, Any], dict[str, Tensor]]:
@@ -123,7 +123,7 @@ def _read_cutblur(state: StateDict) -> tuple[dict[str, Any], dict[str, Tensor]]:
     return {"scale": scale, **config, **relu, **head}, tensors
 
 
-def _has(*keys: str) -> Any:
+def _has(*keys: str) -> Callable[[Collection[str]], bool]:
     def matches(found: Collection[str]) -> bool:
         return all(key in found for key in keys)
 
