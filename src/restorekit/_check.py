@@ -61,6 +61,12 @@ def check_integer(value: int, name: str, minimum: int) -> None:
         raise ValueError(f"{name} must be at least {minimum}, got {value}")
 
 
+def check_mean(mean: Sequence[float], channels: int) -> None:
+    """Require a mean colour: one number for each channel of the picture."""
+    if not isinstance(mean, Sequence) or len(mean) != channels:
+        raise ValueError(f"mean must hold one value for each of the {channels} channels, got {mean!r}")
+
+
 def check_generator(generator: torch.Generator | None) -> None:
     """Require a ``torch.Generator`` or None."""
     if generator is not None and not isinstance(generator, torch.Generator):

@@ -8,6 +8,7 @@ import math
 import zlib
 
 import numpy as np
+import pytest
 import torch
 
 MEAN = (0.4488, 0.4371, 0.4040)
@@ -33,8 +34,23 @@ def picture(height=24, width=32):
     return torch.tensor(np.stack(waves)[None]).float()
 
 
-def _conv(name, out_channels, in_channels, kernel):
-    return {f"{name}.weight": (out_channels, in_channels, kernel, kernel), f"{name}.bias": (out_channels,)}
+def assert_parity(out, expected, tolerance=2e-6):
+    """Compare with the shape, mean, deviation and centre that the authors' network gives."""
+    size, mean, std, center = expected
+    assert out.shape == (1, len(center), *size)
+    assert out.double().mean().item() == pytest.approx(mean, abs=tolerance)
+    assert out.double().std().item() == pytest.approx(std, abs=tolerance)
+    assert out[0, :, size[0] // 2, size[1] // 2].tolist() == pytest.approx(center, abs=tolerance)
+
+
+def conv(name, out_channels, in_channels, kernel, *, bias=True):
+    weight = {f"{name}.weight": (out_channels, in_channels, kernel, kernel)}
+    return weight | ({f"{name}.bias": (out_channels,)} if bias else {})
+
+
+def batch_norm(name, channels):
+    vectors = {f"{name}.{kind}": (channels,) for kind in ("weight", "bias", "running_mean", "running_var")}
+    return vectors | {f"{name}.num_batches_tracked": ()}
 
 
 def _body(unit_names, fusion_suffix, *, groups=1, stored_units=3, channels=CHANNELS):
@@ -44,21 +60,21 @@ def _body(unit_names, fusion_suffix, *, groups=1, stored_units=3, channels=CHANN
         for unit in range(1, stored_units + 1):
             for name, kernel in unit_names.items():
                 inputs = channels // groups if kernel == 3 else channels
-                keys |= _conv(f"b{block}.b{unit}.{name}", channels, inputs, kernel)
+                keys |= conv(f"b{block}.b{unit}.{name}", channels, inputs, kernel)
         for unit in (1, 2, 3):
-            keys |= _conv(f"b{block}.c{unit}{fusion_suffix}", channels, (unit + 1) * channels, 1)
-        keys |= _conv(f"c{block}{fusion_suffix}", channels, (block + 1) * channels, 1)
+            keys |= conv(f"b{block}.c{unit}{fusion_suffix}", channels, (unit + 1) * channels, 1)
+        keys |= conv(f"c{block}{fusion_suffix}", channels, (block + 1) * channels, 1)
     return keys
 
 
-def _means(middle):
-    return _conv(f"sub_mean{middle}", 3, 3, 1) | _conv(f"add_mean{middle}", 3, 3, 1)
+def means(middle):
+    return conv(f"sub_mean{middle}", 3, 3, 1) | conv(f"add_mean{middle}", 3, 3, 1)
 
 
-def _upsampler(name, factors, groups=1, *, step=3, channels=CHANNELS):
+def upsampler(name, factors, groups=1, *, step=3, channels=CHANNELS):
     keys = {}
     for k, factor in enumerate(factors):
-        keys |= _conv(f"{name}.{step * k}", factor**2 * channels, channels // groups, 3)
+        keys |= conv(f"{name}.{step * k}", factor**2 * channels, channels // groups, 3)
     return keys
 
 
@@ -66,9 +82,9 @@ def _around(body, groups, single, channels=CHANNELS):
     stages = {f"upsample.up{s}.body": f for s, f in {"2": (2,), "3": (3,), "4": (2, 2)}.items()}
     if single is not None:
         stages = {"upsample.up.body": {2: (2,), 3: (3,), 4: (2, 2), 8: (2, 2, 2)}[single]}
-    keys = _means(".shifter") | _conv("entry", channels, 3, 3) | body | _conv("exit", 3, channels, 3)
+    keys = means(".shifter") | conv("entry", channels, 3, 3) | body | conv("exit", 3, channels, 3)
     for name, factors in stages.items():
-        keys |= _upsampler(name, factors, groups, channels=channels)
+        keys |= upsampler(name, factors, groups, channels=channels)
     return keys
 
 
@@ -92,29 +108,35 @@ def pcarn_m(single=None):
 
 
 def cutblur(scale):
-    keys = _means("") | _conv("head.1", CHANNELS, 3 * scale**2, 3) | _body({"body.0": 3, "body.2": 3}, "")
-    keys |= _upsampler("tail.0", {1: (), 2: (2,), 3: (3,), 4: (2, 2)}[scale], step=2)
-    return keys | _conv("tail.1", 3, CHANNELS, 3)
+    keys = means("") | conv("head.1", CHANNELS, 3 * scale**2, 3) | _body({"body.0": 3, "body.2": 3}, "")
+    keys |= upsampler("tail.0", {1: (), 2: (2,), 3: (3,), 4: (2, 2)}[scale], step=2)
+    return keys | conv("tail.1", 3, CHANNELS, 3)
 
 
 def edsr():
     """The first and last keys of an EDSR file of its authors."""
-    keys = _means("") | _conv("head.0", 64, 3, 3) | _conv("tail.1", 3, 64, 3) | _conv("tail.0.0", 256, 64, 3)
-    return keys | _conv("body.0.body.0", 64, 64, 3) | _conv("body.0.body.2", 64, 64, 3)
+    keys = means("") | conv("head.0", 64, 3, 3) | conv("tail.1", 3, 64, 3) | conv("tail.0.0", 256, 64, 3)
+    return keys | conv("body.0.body.0", 64, 64, 3) | conv("body.0.body.2", 64, 64, 3)
 
 
 def rcan():
     """The same of an RCAN file: the first unit of the first group, with its channel attention."""
-    keys = _means("") | _conv("head.0", 64, 3, 3) | _conv("tail.1", 3, 64, 3) | _conv("tail.0.0", 256, 64, 3)
+    keys = means("") | conv("head.0", 64, 3, 3) | conv("tail.1", 3, 64, 3) | conv("tail.0.0", 256, 64, 3)
     unit = "body.0.body.0.body"
-    keys |= _conv(f"{unit}.0", 64, 64, 3) | _conv(f"{unit}.2", 64, 64, 3)
-    return keys | _conv(f"{unit}.3.conv_du.0", 4, 64, 1) | _conv(f"{unit}.3.conv_du.2", 64, 4, 1)
+    keys |= conv(f"{unit}.0", 64, 64, 3) | conv(f"{unit}.2", 64, 64, 3)
+    return keys | conv(f"{unit}.3.conv_du.0", 4, 64, 1) | conv(f"{unit}.3.conv_du.2", 64, 4, 1)
 
 
 def published_weights(layout):
-    """Waves whose phase depends on the key; frozen convolutions of the mean are the identity and the mean."""
+    """Waves whose phase depends on the key; mean shifts and BatchNorm statistics are as they are constructed."""
     tensors = {}
     for key, shape in layout.items():
+        if key.endswith(("running_mean", "running_var")):
+            tensors[key] = torch.full(shape, float(key.endswith("var")))
+            continue
+        if key.endswith("num_batches_tracked"):
+            tensors[key] = torch.tensor(0)
+            continue
         if "_mean" in key:
             rgb_range = 1 if "shifter" in key else 255
             mean = torch.tensor(MEAN) * rgb_range * (-1 if key.startswith("sub") else 1)
@@ -123,7 +145,8 @@ def published_weights(layout):
         count = math.prod(shape)
         waves = np.sin(0.37 * np.arange(count) + 2 * np.pi * (zlib.crc32(key.encode()) % 1000) / 1000)
         gain = 1 / np.sqrt(count / shape[0]) if len(shape) > 1 else 0.1
-        tensors[key] = torch.tensor(gain * waves).float().reshape(shape)
+        offset = 1.0 if len(shape) == 1 and "norm" in key and key.endswith("weight") else 0.0
+        tensors[key] = torch.tensor(gain * waves + offset).float().reshape(shape)
     return tensors
 
 

@@ -39,7 +39,13 @@ class MeanShift(nn.Module):
             raise ValueError(f"sign must be 1 or -1, got {sign!r}")
         if len(mean) == 0:
             raise ValueError("mean must hold at least one value, one per channel")
-        self.register_buffer("shift", sign * torch.tensor(list(mean)).view(1, -1, 1, 1), persistent=False)
+        self.sign = sign
+        self.register_buffer("shift", torch.zeros(1, len(mean), 1, 1), persistent=False)
+        self.set_mean(mean)
+
+    def set_mean(self, mean: Sequence[float]) -> None:
+        """Take another mean, one value for each channel, where the old one lives."""
+        self.shift.copy_(self.sign * torch.tensor(list(mean)).view_as(self.shift))
 
     def forward(self, x: Tensor) -> Tensor:
         """Map pictures (N, C, H, W) to shifted pictures of the same shape."""

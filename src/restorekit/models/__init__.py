@@ -3,11 +3,13 @@
 from restorekit.models.carn import CARN, carn, carn_m
 from restorekit.models.checkpoints import load_checkpoint, load_weights, save_weights
 from restorekit.models.fold import fold_desubpixel
+from restorekit.models.network import Network
 from restorekit.models.registry import create_model, list_models
 from restorekit.models.restorer import Restorer
 
 __all__ = [
     "CARN",
+    "Network",
     "Restorer",
     "carn",
     "carn_m",

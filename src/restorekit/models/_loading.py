@@ -5,17 +5,20 @@ import pickle
 from collections.abc import Iterator, Mapping
 from os import PathLike
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
-from restorekit.models._layouts import Layout, StateDict, guess_family
-from restorekit.models.restorer import Restorer
+from restorekit.models._layouts.layout import UNSAID, Layout, StateDict, guess_family
+from restorekit.models.network import Network, check_network
+
+N = TypeVar("N", bound=Network)
 
 FORMAT = "restorekit"
 FORMAT_VERSION = "1"
+_FREE = {"scale", "init", "mean"}  # options that a network and the file it reads may have differently
 # Where projects nest the tensors, averaged ones first.
 _CONTAINERS = ("params_ema", "ema", "params", "state_dict", "model", "net", "weights")
 
@@ -87,13 +90,17 @@ def _read_torch(path: Path) -> dict[str, Tensor]:
         raise ValueError(f"{path} must hold a state dict of tensors, got {type(content).__name__}")
     for key, value in content.items():
         if not isinstance(key, str) or not _is_plain(value):
-            raise ValueError(f"{path} must hold plain dense tensors by name, got {key!r}: {type(value).__name__}")
+            raise ValueError(
+                f"{path} must hold plain dense tensors of real numbers by name, got {key!r}: {type(value).__name__}"
+            )
     return dict(content)
 
 
 def _is_plain(value: object) -> bool:
-    """Whether this is a dense tensor whose every element is in the file; an expanded one would grow when copied."""
-    if not isinstance(value, Tensor) or value.layout != torch.strided or value.is_quantized or value.is_meta:
+    """Whether this is a real dense tensor with every element in the file; an expanded one would grow when copied."""
+    if not isinstance(value, Tensor) or value.layout != torch.strided:
+        return False
+    if value.is_quantized or value.is_meta or value.is_complex():
         return False
     return value.untyped_storage().nbytes() >= value.numel() * value.element_size()
 
@@ -114,10 +121,17 @@ def interpret(
     """
     if metadata.get("format") == FORMAT:
         return _interpret_own(tensors, metadata, layouts, path)
-    for architecture, candidates in layouts.items():
-        for layout in candidates:
-            if layout.matches(tensors):
-                return architecture, *_read_layout(layout, tensors, path)
+    fitting = [
+        (name, layout) for name, candidates in layouts.items() for layout in candidates if layout.matches(tensors)
+    ]
+    if len(fitting) == 1:
+        [(architecture, layout)] = fitting
+        return architecture, *_read_layout(layout, tensors, path)
+    if fitting:
+        raise ValueError(
+            f"{path} fits several layouts: {', '.join(layout.name for _, layout in fitting)}; "
+            "build the network that it should be and read it with models.load_weights"
+        )
     known = ", ".join(layout.name for candidates in layouts.values() for layout in candidates)
     raise ValueError(
         f"{path} looks like {guess_family(tensors)} (first key {next(iter(tensors), None)!r}); "
@@ -159,7 +173,7 @@ def _read_layout(layout: Layout, tensors: StateDict, path: str | PathLike[str]) 
     return config, renamed
 
 
-def load_weights(model: Restorer, path: str | PathLike[str]) -> None:
+def load_weights(model: Network, path: str | PathLike[str]) -> None:
     """Read a checkpoint into an existing network, in place.
 
     Reads files of ``save_weights``, plain state dicts of the same network, and the authors' published files, with
@@ -183,10 +197,10 @@ def load_weights(model: Restorer, path: str | PathLike[str]) -> None:
         ...     restorekit.models.save_weights(restorekit.models.carn_m(2), f"{folder}/carn_m.safetensors")
         ...     load_weights(restorekit.models.carn_m(2), f"{folder}/carn_m.safetensors")
     """
-    if not isinstance(model, Restorer):
-        raise TypeError(f"model must be a network of restorekit.models, got {type(model).__name__}")
+    check_network(model)
     stored, metadata = read_tensors(path)
     tensors: StateDict = stored
+    config: Mapping[str, Any] = {}
     if metadata.get("format") == FORMAT or any(layout.matches(stored) for layout in model.layouts):
         name = type(model).__name__
         found, config, tensors = interpret(stored, metadata, {name: model.layouts}, path)
@@ -194,13 +208,25 @@ def load_weights(model: Restorer, path: str | PathLike[str]) -> None:
     wanted = {key: value for key, value in tensors.items() if not model.can_spare(key)}
     check_tensors(model, wanted, path)
     model.load_state_dict(wanted)
+    if "mean" in config:
+        model.set_mean(config["mean"])
 
 
-def _check_config(model: Restorer, name: str, config: Mapping[str, Any], path: str | PathLike[str]) -> None:
+def loaded(model: N, weights: str | PathLike[str] | None) -> N:
+    """The network with the weights of a file, if one is given."""
+    if weights is not None:
+        load_weights(model, weights)
+    return model
+
+
+def _check_config(model: Network, name: str, config: Mapping[str, Any], path: str | PathLike[str]) -> None:
     """Refuse options that change the function but not the tensors: loading would succeed and compute something else."""
+    missing = _factors(model.config) - _factors(config)
+    if missing and _factors(config) - {1}:  # a network for scale 1 holds nothing of its own for a scale
+        raise ValueError(f"{path} holds {name} for scale {_listed(_factors(config))}, not for {_listed(missing)}")
     for option, value in config.items():
         own = model.config.get(option)
-        if option not in {"scale", "init"} and _plain(own) != _plain(value):
+        if option not in _FREE and value is not UNSAID and _plain(own) != _plain(value):
             raise ValueError(
                 f"{path} holds {name} with {option}={value!r}, but the network has {option}={own!r}; "
                 "models.load_checkpoint(path) builds the network that fits the file"
@@ -211,7 +237,16 @@ def _plain(value: Any) -> Any:
     return list(value) if isinstance(value, tuple) else value
 
 
-def check_tensors(model: Restorer, tensors: StateDict, path: str | PathLike[str]) -> None:
+def _factors(config: Mapping[str, Any]) -> set[Any]:
+    scale = config.get("scale", ())
+    return set(scale) if isinstance(scale, tuple | list) else {scale}
+
+
+def _listed(factors: set[Any]) -> str:
+    return ", ".join(map(str, sorted(factors)))
+
+
+def check_tensors(model: Network, tensors: StateDict, path: str | PathLike[str]) -> None:
     """Require exactly the names, shapes and kinds of numbers of the network's state dict."""
     own = model.state_dict()
     missing, unexpected = sorted(set(own) - set(tensors)), sorted(set(tensors) - set(own))

@@ -19,7 +19,7 @@ class Convolution:
     """One convolution that ran: a shared layer appears once per run."""
 
     weights: int  # elements of the kernel, groups already taken into account
-    reach: int  # samples to each side that an output reads
+    reach: int  # samples to each side that an output reads, on the finer of its two grids
     side_in: int  # rows of its input
     side_out: int  # rows of its output
 
@@ -41,13 +41,17 @@ class Trace:
     def receptive_radius(self) -> int:
         """Input pixels to each side that an output pixel can depend on.
 
-        Walks back from the output. Exact for a chain of stride-1 convolutions with skip connections and shuffles
-        between them, an upper bound when convolutions run side by side.
+        Walks back from the output. Exact for a chain of convolutions with skip connections and shuffles between them,
+        an upper bound when convolutions run side by side.
         """
         radius, side = 0, self.convolutions[-1].side_out
         for conv in reversed(self.convolutions):
-            radius = _rescale(radius, side, conv.side_out) + conv.reach
-            side = conv.side_in
+            radius, side = _rescale(radius, side, conv.side_out), conv.side_out
+            if conv.side_out > conv.side_in:  # a transposed convolution reaches on its finer side
+                radius += conv.reach
+            radius, side = _rescale(radius, side, conv.side_in), conv.side_in
+            if conv.side_out <= conv.side_in:
+                radius += conv.reach
         return _rescale(radius, side, self.side)
 
 
@@ -78,8 +82,9 @@ class _Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
         return out
 
     def _record(self, args: tuple[Any, ...], out: Tensor) -> None:
-        x, weight, dilation = args[0], args[1], args[5]
-        reach = (weight.shape[2] - 1) // 2 * dilation[0]
+        x, weight, padding, dilation = args[0], args[1], args[4], args[5]
+        extent = (weight.shape[2] - 1) * dilation[0]
+        reach = max(padding[0], extent - padding[0])
         self.trace.convolutions.append(Convolution(weight.numel(), reach, x.shape[2], out.shape[2]))
 
     def _follow(self, tensor: Tensor) -> None:

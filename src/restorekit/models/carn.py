@@ -5,10 +5,9 @@ from functools import partial
 from os import PathLike
 from typing import Any, ClassVar, Literal, TypedDict, Unpack, final
 
-import torch.nn.functional as F
 from torch import Tensor, nn
 
-from restorekit._check import check_integer
+from restorekit._check import check_integer, check_mean
 from restorekit.layers import (
     DIV2K_MEAN,
     Cascade,
@@ -20,9 +19,10 @@ from restorekit.layers import (
     ResidualBlock,
     initialize,
 )
-from restorekit.models._carn_layouts import CARN_LAYOUTS
-from restorekit.models._layouts import Layout
-from restorekit.models._loading import load_weights
+from restorekit.models._layouts.carn import CARN_LAYOUTS
+from restorekit.models._layouts.layout import Layout
+from restorekit.models._loading import loaded
+from restorekit.models.network import record
 from restorekit.models.restorer import Restorer
 
 SCALES = (1, 2, 3, 4, 8)
@@ -102,15 +102,14 @@ class CARN(Restorer):
         init: str = "uniform",
         mean: Sequence[float] = DIV2K_MEAN,
     ) -> None:
-        config = _record(locals())
+        config = record(locals())
         factors = _check_scales(scale, head)
+        check_mean(mean, 3)
         for name, value in (("channels", channels), ("blocks", blocks), ("units", units), ("groups", groups)):
             check_integer(value, name, 1)
         folded = factors[0] if head == "desubpixel" else 1
         super().__init__([1] if folded > 1 else factors, size_multiple=folded, in_channels=3, config=config)
-        unit: Callable[[], nn.Module] = partial(ResidualBlock, channels, activation=unit_relu)
-        if groups > 1:
-            unit = partial(EResidualBlock, channels, groups=groups, activation=unit_relu)
+        unit = _unit(channels, groups, unit_relu)
         chains = [[unit()] * units if recursive else [unit() for _ in range(units)] for _ in range(blocks)]
         connect = partial(_connect, channels=channels, fusion_relu=fusion_relu)
         upsampler = partial(PixelShuffleUpsampler, channels, groups=groups, activation=upsampler_relu)
@@ -140,36 +139,34 @@ class CARN(Restorer):
         """
         self.check_input(x)
         factor = self.pick_scale(scale) * self.size_multiple
-        height, width = x.shape[-2:]
-        entry = self.entry(self.desubpixel(self.take_mean(self._pad(x))))
+        entry = self.entry(self.desubpixel(self.take_mean(self.pad(x))))
         features = self.body(entry)
         if self.global_skip:
             features = features + entry
         if factor > 1:
             features = self.upsamplers[str(factor)](features)
-        out: Tensor = self.put_mean(self.exit(features))
-        return out[..., :height, :width] if self.size_multiple > 1 else out
+        return self.crop(self.put_mean(self.exit(features)), x)
 
     def can_spare(self, key: str) -> bool:
         """Whether the tensor belongs to the upsampler of a scale that this network does not hold."""
         return key.startswith("upsamplers.") and key.split(".")[1] not in self.upsamplers
 
-    def _pad(self, x: Tensor) -> Tensor:
-        bottom, right = (-x.shape[-2]) % self.size_multiple, (-x.shape[-1]) % self.size_multiple
-        return F.pad(x, (0, right, 0, bottom), mode="replicate") if self.size_multiple > 1 else x
+    def unused_parameters(self, scale: int | None = None) -> list[str]:
+        """The upsamplers of the other scales."""
+        used = f"upsamplers.{self.pick_scale(scale) * self.size_multiple}."
+        return [
+            name for name, _ in self.named_parameters() if name.startswith("upsamplers.") and not name.startswith(used)
+        ]
+
+
+def _unit(channels: int, groups: int, activation: bool) -> Callable[[], nn.Module]:
+    if groups > 1:
+        return partial(EResidualBlock, channels, groups=groups, activation=activation)
+    return partial(ResidualBlock, channels, activation=activation)
 
 
 def _connect(parts: Sequence[nn.Module], *, cascade: bool, channels: int, fusion_relu: bool) -> nn.Module:
     return Cascade(parts, channels, fusion_relu=fusion_relu) if cascade else Chain(parts)
-
-
-def _record(arguments: dict[str, Any]) -> dict[str, Any]:
-    """The constructor's arguments in a form that JSON keeps: numbers, strings and tuples of numbers."""
-    scale, mean = arguments["scale"], arguments["mean"]
-    if not isinstance(mean, Sequence) or len(mean) != 3:
-        raise ValueError(f"mean must hold one value for each of R, G and B, got {mean!r}")
-    plain = {"scale": tuple(scale) if isinstance(scale, Sequence) else scale, "mean": tuple(map(float, mean))}
-    return {name: plain.get(name, value) for name, value in arguments.items() if name not in {"self", "__class__"}}
 
 
 def _check_scales(scale: int | Sequence[int], head: str) -> list[int]:
@@ -208,10 +205,7 @@ class CARNOptions(TypedDict, total=False):
 def _build(
     scale: int | Sequence[int], weights: str | PathLike[str] | None, options: CARNOptions, **defaults: Any
 ) -> CARN:
-    model = CARN(scale, **{**defaults, **options})
-    if weights is not None:
-        load_weights(model, weights)
-    return model
+    return loaded(CARN(scale, **{**defaults, **options}), weights)
 
 
 def carn(

@@ -11,9 +11,10 @@ import torch
 from safetensors.torch import save_file
 
 from restorekit.image import atomic_path
-from restorekit.models._layouts import StateDict
+from restorekit.models._layouts.layout import UNSAID, StateDict
 from restorekit.models._loading import FORMAT, FORMAT_VERSION, check_tensors, interpret, load_weights, read_tensors
 from restorekit.models.carn import CARN
+from restorekit.models.network import Network, check_network
 from restorekit.models.restorer import Restorer
 
 __all__ = ["load_checkpoint", "load_weights", "save_weights"]
@@ -21,7 +22,7 @@ __all__ = ["load_checkpoint", "load_weights", "save_weights"]
 _CLASSES: dict[str, type[Restorer]] = {"CARN": CARN}
 
 
-def save_weights(model: Restorer, path: str | PathLike[str]) -> None:
+def save_weights(model: Network, path: str | PathLike[str]) -> None:
     """Write a network to a safetensors file, with the arguments that build it again in the metadata.
 
     The file is written beside and renamed, so that an old one survives a full disk or a killed process.
@@ -41,8 +42,7 @@ def save_weights(model: Restorer, path: str | PathLike[str]) -> None:
         ...     load_checkpoint(f"{folder}/carn_m.safetensors").scale
         2
     """
-    if not isinstance(model, Restorer):
-        raise TypeError(f"model must be a network of restorekit.models, got {type(model).__name__}")
+    check_network(model)
     if Path(path).suffix != ".safetensors":
         raise ValueError(f"path must end in .safetensors, got {Path(path).name!r}")
     config = json.dumps(model.config, sort_keys=True)
@@ -78,6 +78,12 @@ def load_checkpoint(path: str | PathLike[str]) -> Restorer:
     stored, metadata = read_tensors(path)
     layouts = {name: architecture.layouts for name, architecture in _CLASSES.items()}
     name, config, tensors = interpret(stored, metadata, layouts, path)
+    unsaid = [option for option, value in config.items() if value is UNSAID]
+    if unsaid:
+        raise ValueError(
+            f"{path} holds {name}, but its tensors do not tell {', '.join(unsaid)}: "
+            "build the network and read the file with models.load_weights"
+        )
     _check_sizes(config, tensors, path)
     with torch.device("meta"):
         sketch = _build(name, config, path)  # shapes are compared before any memory is taken

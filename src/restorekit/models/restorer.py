@@ -2,17 +2,18 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from typing import Any, ClassVar
+from typing import Any
 
 import torch
-from torch import Tensor, nn
+import torch.nn.functional as F
+from torch import Tensor
 
 from restorekit._check import check_batch
-from restorekit.models._layouts import Layout
 from restorekit.models._trace import Trace, trace
+from restorekit.models.network import Network
 
 
-class Restorer(nn.Module, ABC):
+class Restorer(Network, ABC):
     """Base of the networks that map a damaged picture to a restored one.
 
     A network takes float pictures (N, in_channels, H, W) in [0, 1] of any size from 1 px, pads itself where it must
@@ -23,18 +24,13 @@ class Restorer(nn.Module, ABC):
         scales: Enlargement factors that ``forward`` offers, in ascending order.
         size_multiple: Multiple of pixels that the network pads its input to.
         in_channels: Channels of the picture.
-        config: The constructor's arguments, enough to build the same network again.
-        layouts: Foreign checkpoint layouts that the network can read.
     """
 
-    layouts: ClassVar[tuple[Layout, ...]] = ()
-
     def __init__(self, scales: Sequence[int], *, size_multiple: int, in_channels: int, config: dict[str, Any]) -> None:
-        super().__init__()
+        super().__init__(config)
         self.scales = tuple(sorted(scales))
         self.size_multiple = size_multiple
         self.in_channels = in_channels
-        self.config = config
 
     @abstractmethod
     def forward(self, x: Tensor, scale: int | None = None) -> Tensor:
@@ -56,9 +52,23 @@ class Restorer(nn.Module, ABC):
         arguments = {"scale": self.pick_scale(scale)}
         return trace(self, in_channels=self.in_channels, side=side, arguments=arguments)
 
-    def can_spare(self, key: str) -> bool:
-        """Whether a checkpoint may hold this tensor though the network has no use for it, such as another scale's."""
-        return False
+    def unused_parameters(self, scale: int | None = None) -> list[str]:
+        """Names of the parameters that ``forward`` leaves out at this scale, in the state the network is in.
+
+        They get no gradient: an optimiser or DDP that expects one for each parameter must be given the others only.
+        """
+        return []
+
+    def pad(self, x: Tensor) -> Tensor:
+        """Repeat the last row and column up to a multiple of ``size_multiple``."""
+        if self.size_multiple == 1:
+            return x
+        bottom, right = (-x.shape[-2]) % self.size_multiple, (-x.shape[-1]) % self.size_multiple
+        return F.pad(x, (0, right, 0, bottom), mode="replicate")
+
+    def crop(self, out: Tensor, x: Tensor, scale: int = 1) -> Tensor:
+        """Cut what ``pad`` added to the picture ``x`` off its result."""
+        return out if self.size_multiple == 1 else out[..., : x.shape[-2] * scale, : x.shape[-1] * scale]
 
     def check_input(self, x: Tensor) -> None:
         """Require pictures that the network can take.
