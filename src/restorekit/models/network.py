@@ -13,9 +13,17 @@ from restorekit.models._layouts.layout import Layout
 class Network(nn.Module, ABC):
     """Base of all networks: ``save_weights`` and ``load_weights`` need nothing beyond the attributes named here.
 
+    Args:
+        config: The constructor's arguments, enough to build the same network again: numbers, strings, tuples of them.
+
     Attributes:
-        config: The constructor's arguments, enough to build the same network again.
+        config: The same.
         layouts: Foreign checkpoint layouts that the network can read.
+
+    Example:
+        >>> import restorekit
+        >>> restorekit.models.carn(scale=2, channels=8).config["channels"]
+        8
     """
 
     layouts: ClassVar[tuple[Layout, ...]] = ()
