@@ -37,6 +37,13 @@ def test_the_code_of_a_page_runs(page, tmp_path, monkeypatch):
     runpy.run_path("page.py")
 
 
+def test_the_fidelity_page_is_what_the_networks_say():
+    page = runpy.run_path(str(ROOT / "docs" / "fidelity.py"))["page"]()
+    assert page == (ROOT / "docs" / "fidelity.md").read_text(encoding="utf-8")
+    assert "| no |" not in page
+    assert "**" not in page
+
+
 def test_the_pages_have_code():
     names = {page.name for page in WITH_CODE}
     assert {"README.md", "index.md", "install.md", "first_restoration.md", "assemble.md", "weights.md"} <= names
