@@ -7,6 +7,7 @@ from models import published
 from models.published import picture, published_weights
 from models.published_progressive_carn import progressive_carn as published_file
 
+from restorekit.inference import tiled
 from restorekit.layers import ResidualBlock, initialize
 from restorekit.models import CARN, ProgressiveCARN, load_checkpoint, load_weights, progressive_carn, save_weights
 from restorekit.models._layouts.carn import CARN_LAYOUTS
@@ -209,6 +210,20 @@ def test_receptive_radius_counts_the_stages_in_use(stage):
     assert (
         small(stage=stage).receptive_radius == [1 + 9 + 1, (1 + 9) // 2 + 9 + 1, ((1 + 9) // 2 + 9) // 2 + 9 + 1][stage]
     )
+
+
+def test_tiles_and_compiled_graphs_follow_the_stage():
+    torch.compiler.reset()
+    model, x = small(4, stage=0).eval(), picture(37, 9)
+    compiled = torch.compile(model, fullgraph=True, backend="eager")
+    for scale in (2, 4):
+        with torch.inference_mode():
+            whole = model(x)
+            assert compiled(x).shape == whole.shape == (1, 3, 37 * scale, 9 * scale)
+            assert torch.allclose(compiled(x), whole, atol=1e-5)
+            assert torch.allclose(tiled(model, x, tile=9), whole, atol=1e-5)
+        if scale == 2:
+            model.grow()
 
 
 # Behaviour

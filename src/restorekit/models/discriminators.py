@@ -117,7 +117,8 @@ class MultiScaleDiscriminator(Network):
         [(1, 1, 8, 8), (1, 1, 4, 4), (1, 1, 2, 2)]
 
     Source:
-        Ahn's thesis, chapter 2 (Table 2.2, MSD), and PCARN's code: kernel and stride of the pooling are equal.
+        Ahn's thesis, section 2.3.2 and Figure 2.3. Three sizes, and pooling with equal kernel and stride, are from
+        PCARN's code.
     """
 
     def __init__(self, discriminators: Sequence[nn.Module] | None = None) -> None:

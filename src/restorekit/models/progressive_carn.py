@@ -61,10 +61,10 @@ class ProgressiveCARN(Restorer):
         (None, 1, torch.Size([1, 3, 20, 28]))
 
     Source:
-        Ahn's thesis, chapter 3; B=8 and U=4 for each stage give its 9.46M parameters and, at 1920x1080, 2,144 G. The
-        ReLU behind the entry and the enlarged picture that is added are in the authors' code (NTIRE 2018, track 1)
-        only. Their units begin with a ReLU; none of its inputs is negative, so it is left out. Initial weights are
-        those of ``layers.initialize``: the thesis names none here.
+        Ahn's thesis, section 3.3.1. Its text sets B=4 and U=8, but its 9.46M parameters and, at 1920x1080, 2,144 G are
+        those of the authors' code (NTIRE 2018, track 1), B=8 and U=4, as here. The ReLU behind the entry and the
+        enlarged picture that is added are in that code only. Its units begin with a ReLU; none of their inputs is
+        negative, so it is left out. The thesis names no initial weights for it: they are those of CARN.
     """
 
     layouts: ClassVar[tuple[Layout, ...]] = PROGRESSIVE_CARN_LAYOUTS
