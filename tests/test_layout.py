@@ -27,7 +27,9 @@ PRIVATE = {
     "inference/_running.py": "tests/inference/test_restore.py",
     "metrics/_prepare.py": "tests/metrics/test_psnr.py",
     "models/_layouts/carn.py": "tests/models/test_carn.py",
+    "models/_layouts/discriminators.py": "tests/models/test_discriminators.py",
     "models/_layouts/layout.py": "tests/models/test_checkpoints.py",
+    "models/_layouts/progressive_carn.py": "tests/models/test_progressive_carn.py",
     "models/_loading.py": "tests/models/test_checkpoints.py",
     "models/_trace.py": "tests/models/test_restorer.py",
 }

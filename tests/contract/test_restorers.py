@@ -34,6 +34,11 @@ CASES = {
     "carn_m x4": Case("carn_m", {"scale": 4, **_SMALL}),
     "carn_m desubpixel x2": Case("carn_m", {"scale": 2, "head": "desubpixel", **_SMALL}, export=False),
     "carn_m x8": Case("carn_m", {"scale": 8, "mean": (0.1, 0.2, 0.3), **_SMALL}, export=False),
+    "pcarn x2, x3": Case("pcarn", {"scale": (2, 3), **_SMALL}),
+    "pcarn_m x4": Case("pcarn_m", {"scale": 4, **_SMALL}),
+    "progressive_carn x8": Case("progressive_carn", {"scale": 8, **_SMALL}),
+    "progressive_carn x8, stage 0": Case("progressive_carn", {"scale": 8, "stage": 0, **_SMALL}, export=False),
+    "progressive_carn x4, stage 1": Case("progressive_carn", {"scale": 4, "stage": 1, **_SMALL}, export=False),
 }
 
 

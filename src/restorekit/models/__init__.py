@@ -2,15 +2,22 @@
 
 from restorekit.models.carn import CARN, carn, carn_m
 from restorekit.models.checkpoints import load_checkpoint, load_weights, save_weights
+from restorekit.models.discriminators import MultiScaleDiscriminator, PatchDiscriminator, VGGDiscriminator
 from restorekit.models.fold import fold_desubpixel
 from restorekit.models.network import Network
+from restorekit.models.pcarn import pcarn, pcarn_m
+from restorekit.models.progressive_carn import ProgressiveCARN, progressive_carn
 from restorekit.models.registry import create_model, list_models
 from restorekit.models.restorer import Restorer
 
 __all__ = [
     "CARN",
+    "MultiScaleDiscriminator",
     "Network",
+    "PatchDiscriminator",
+    "ProgressiveCARN",
     "Restorer",
+    "VGGDiscriminator",
     "carn",
     "carn_m",
     "create_model",
@@ -18,5 +25,8 @@ __all__ = [
     "list_models",
     "load_checkpoint",
     "load_weights",
+    "pcarn",
+    "pcarn_m",
+    "progressive_carn",
     "save_weights",
 ]

@@ -18,7 +18,7 @@ N = TypeVar("N", bound=Network)
 
 FORMAT = "restorekit"
 FORMAT_VERSION = "1"
-_FREE = {"scale", "init", "mean"}  # options that a network and the file it reads may have differently
+_FREE = {"scale", "stage", "init", "mean"}  # options that a network and the file it reads may have differently
 # Where projects nest the tensors, averaged ones first.
 _CONTAINERS = ("params_ema", "ema", "params", "state_dict", "model", "net", "weights")
 
@@ -156,7 +156,10 @@ def _interpret_own(
     if not isinstance(config, dict):
         raise ValueError(f"{path} has damaged metadata: its config must be a JSON object, got {type(config).__name__}")
     if architecture not in layouts:
-        raise ValueError(f"{path} holds weights of {architecture!r}; networks known here: {', '.join(layouts)}")
+        raise ValueError(
+            f"{path} holds weights of {architecture!r}; networks known here: {', '.join(layouts)}. "
+            "A network of another kind, such as a discriminator, is built first and reads them with models.load_weights"
+        )
     return architecture, config, tensors
 
 

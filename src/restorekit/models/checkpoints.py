@@ -15,11 +15,15 @@ from restorekit.models._layouts.layout import UNSAID, StateDict
 from restorekit.models._loading import FORMAT, FORMAT_VERSION, check_tensors, interpret, load_weights, read_tensors
 from restorekit.models.carn import CARN
 from restorekit.models.network import Network, check_network
+from restorekit.models.progressive_carn import ProgressiveCARN
 from restorekit.models.restorer import Restorer
 
 __all__ = ["load_checkpoint", "load_weights", "save_weights"]
 
-_CLASSES: dict[str, type[Restorer]] = {"CARN": CARN}
+_CLASSES: dict[str, type[Restorer]] = {
+    "CARN": CARN,
+    "ProgressiveCARN": ProgressiveCARN,
+}
 
 
 def save_weights(model: Network, path: str | PathLike[str]) -> None:

@@ -4,6 +4,8 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from restorekit.models.carn import carn, carn_m
+from restorekit.models.pcarn import pcarn, pcarn_m
+from restorekit.models.progressive_carn import progressive_carn
 from restorekit.models.restorer import Restorer
 
 
@@ -15,6 +17,9 @@ class _Entry(NamedTuple):
 _RESTORERS: dict[str, _Entry] = {
     "carn": _Entry(carn, ("super-resolution",)),
     "carn_m": _Entry(carn_m, ("super-resolution",)),
+    "pcarn": _Entry(pcarn, ("super-resolution",)),
+    "pcarn_m": _Entry(pcarn_m, ("super-resolution",)),
+    "progressive_carn": _Entry(progressive_carn, ("super-resolution",)),
 }
 
 
