@@ -197,7 +197,8 @@ def sizes() -> Iterator[Size]:
         1: (15_296_931, None, None), 2: (15_449_827, None, 3528), 3: (15_643_107, None, None),
         4: (15_618_275, 15_577_792, 918)}, **desubpixel)  # fmt: skip
     yield from _sizes_by_scale("MSRResNet of BasicSR", models.srresnet, {
-        2: (1_369_859, None, 341.7), 3: (1_554_499, None, 190.5), 4: (1_517_571, None, 146.1)}, batch_norm=False)  # fmt: skip
+        2: (1_369_859, None, 341.7), 3: (1_554_499, None, 190.5), 4: (1_517_571, None, 146.1),
+        }, batch_norm=False)  # fmt: skip
     yield Size("SRResNet x4", _build(models.srresnet), 1_549_462, None, 127.77)
     yield Size("Progressive CARN x8, all stages", _build(models.progressive_carn), 9_464_905, None, 952.9)
     yield Size("RNAN x1", _build(models.rnan), 8_959_555, None, None)
