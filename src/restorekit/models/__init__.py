@@ -2,21 +2,31 @@
 
 from restorekit.models.carn import CARN, carn, carn_m
 from restorekit.models.checkpoints import load_checkpoint, load_weights, save_weights
+from restorekit.models.edsr import EDSR, edsr
 from restorekit.models.fold import fold_desubpixel
 from restorekit.models.network import Network
+from restorekit.models.rcan import RCAN, rcan
 from restorekit.models.registry import create_model, list_models
 from restorekit.models.restorer import Restorer
+from restorekit.models.srresnet import MSRResNet, SRResNet, srresnet
 
 __all__ = [
     "CARN",
+    "EDSR",
+    "RCAN",
+    "MSRResNet",
     "Network",
     "Restorer",
+    "SRResNet",
     "carn",
     "carn_m",
     "create_model",
+    "edsr",
     "fold_desubpixel",
     "list_models",
     "load_checkpoint",
     "load_weights",
+    "rcan",
     "save_weights",
+    "srresnet",
 ]

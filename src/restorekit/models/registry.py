@@ -4,7 +4,10 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from restorekit.models.carn import carn, carn_m
+from restorekit.models.edsr import edsr
+from restorekit.models.rcan import rcan
 from restorekit.models.restorer import Restorer
+from restorekit.models.srresnet import srresnet
 
 
 class _Entry(NamedTuple):
@@ -15,6 +18,9 @@ class _Entry(NamedTuple):
 _RESTORERS: dict[str, _Entry] = {
     "carn": _Entry(carn, ("super-resolution",)),
     "carn_m": _Entry(carn_m, ("super-resolution",)),
+    "edsr": _Entry(edsr, ("super-resolution", "denoising", "jpeg-artifact-removal")),
+    "rcan": _Entry(rcan, ("super-resolution", "denoising", "jpeg-artifact-removal")),
+    "srresnet": _Entry(srresnet, ("super-resolution",)),
 }
 
 
