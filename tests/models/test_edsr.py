@@ -256,7 +256,7 @@ def test_missing_and_unexpected_keys_are_named(layout, key, save):
     with pytest.raises(ValueError, match=r"looks like EDSR .* has the unexpected key 'body.0.norm.weight'"):
         load_checkpoint(save({**tensors, "body.0.norm.weight": torch.zeros(8)}))
     del tensors[key]
-    with pytest.raises(ValueError, match=f"looks like EDSR .* misses the key '{key}'"):
+    with pytest.raises(ValueError, match=rf"looks like EDSR .* misses the key '{key}'"):
         load_checkpoint(save(tensors))
 
 
