@@ -90,7 +90,9 @@ def leaky(y, slope):
 
 
 @pytest.mark.parametrize("scale", [1, 2, 3, 4, 8])
-@pytest.mark.parametrize(("layout", "trunk", "last"), [("basicsr", "body", "conv_hr"), ("kair1", "recon_trunk", "HRconv")])  # fmt: skip
+@pytest.mark.parametrize(
+    ("layout", "trunk", "last"), [("basicsr", "body", "conv_hr"), ("kair1", "recon_trunk", "HRconv")]
+)
 def test_form_of_basicsr_and_kair_1_adds_to_the_bilinear_picture(scale, layout, trunk, last, save):
     tensors = random_weights(getattr(published_srresnet, layout)(scale, 8, 2))
     conv = convolution(tensors)
@@ -187,7 +189,9 @@ def test_statistics_are_learned_in_training_and_used_afterwards():
     assert torch.allclose(model(x)[:1], model(x[:1]), atol=1e-5)
 
 
-@pytest.mark.parametrize("options", [{"slope": 0.2}, {"long_skip": True}, {"image_skip": False}, {"upsampler": "nearest"}])  # fmt: skip
+@pytest.mark.parametrize(
+    "options", [{"slope": 0.2}, {"long_skip": True}, {"image_skip": False}, {"upsampler": "nearest"}]
+)
 def test_options_change_what_is_computed(options):
     first, second = MSRResNet(2, **SMALL), MSRResNet(2, **SMALL, **options)
     for model in (first, second):

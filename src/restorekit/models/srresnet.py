@@ -148,8 +148,8 @@ class MSRResNet(Restorer):
         torch.Size([1, 3, 10, 14])
 
     Source:
-        Wang et al., ECCVW 2018 (ESRGAN, arXiv:1809.00219), where it is the baseline. Initial weights are BasicSR's
-        for every form; KAIR starts from orthogonal ones.
+        Ledig et al., CVPR 2017, as changed in the code of ESRGAN's authors (BasicSR) and of KAIR; no paper gives the
+        structure. Initial weights are BasicSR's for every form (He-normal times 0.1); KAIR starts from orthogonal ones.
     """
 
     layouts: ClassVar[tuple[Layout, ...]] = MSRRESNET_LAYOUTS
@@ -266,7 +266,7 @@ def srresnet(
         1549462
 
     Source:
-        Ledig et al., CVPR 2017; for the form without batch normalisation Wang et al., ECCVW 2018.
+        Ledig et al., CVPR 2017; the form without batch normalisation is of BasicSR's code.
     """
     if batch_norm:
         return loaded(SRResNet(scale, channels=channels, blocks=blocks, in_channels=in_channels), weights)
