@@ -20,6 +20,26 @@ def test_plain_unit_is_its_equation(activation):
     assert torch.allclose(block(x), expected.clamp(min=0) if activation else expected, rtol=0, atol=1e-14)
 
 
+def test_branch_is_scaled_before_the_addition():
+    block, x = ResidualBlock(6, activation=False, res_scale=0.1).double(), features(6)
+    branch = block.conv2(block.conv1(x).clamp(min=0))
+    assert torch.allclose(block(x), 0.1 * branch + x, rtol=0, atol=1e-14)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float64])
+def test_a_scale_of_one_changes_no_bit(dtype):
+    block, x = ResidualBlock(6).to(dtype), features(6, dtype=dtype)
+    assert torch.equal(block(x), (block.conv2(block.conv1(x).relu()) + x).relu())
+
+
+def test_refuses_a_scale_outside_the_unit_interval():
+    for wrong in (-0.1, 1.5, float("nan")):
+        with pytest.raises(ValueError, match="res_scale must be in"):
+            ResidualBlock(2, res_scale=wrong)
+    with pytest.raises(TypeError, match="res_scale must be a number"):
+        ResidualBlock(2, res_scale="0.1")
+
+
 @pytest.mark.parametrize("activation", [True, False])
 def test_efficient_unit_is_its_equation(activation):
     block, x = EResidualBlock(8, groups=4, activation=activation).double(), features(8)

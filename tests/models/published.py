@@ -157,3 +157,19 @@ def shared_weights(layout):
         if key[3:5] in {"b2", "b3"}:
             tensors[key] = tensors[f"{key[:3]}b1{key[5:]}"]
     return tensors
+
+
+def without_memory(layout):
+    """The tensors of a file of any size: zeros that share one number. Mean shifts are as they are constructed."""
+    small = {key: shape for key, shape in layout.items() if "_mean" in key}
+    return {key: torch.zeros(1).expand(shape) for key, shape in layout.items()} | published_weights(small)
+
+
+def random_weights(layout, seed=0):
+    """Weights that keep the size of the features, in double precision."""
+    generator = torch.Generator().manual_seed(seed)
+    tensors = {}
+    for key, shape in layout.items():
+        spread = (2 / math.prod(shape[1:])) ** 0.5 if len(shape) > 1 else 0.1
+        tensors[key] = spread * torch.randn(shape, generator=generator, dtype=torch.float64)
+    return tensors

@@ -487,7 +487,7 @@ def test_efficient_units_of_one_group_are_refused(save):
         ({}, {"config": "[" * 100_000}, "its config is no JSON"),
         ({}, {"config": "null"}, "must be a JSON object, got NoneType"),
         ({}, {"config": "[8, 2]"}, "must be a JSON object, got list"),
-        ({}, {"model": "RCAN"}, "holds weights of 'RCAN'; networks known here: CARN"),
+        ({}, {"model": "SwinIR"}, "holds weights of 'SwinIR'; networks known here: CARN"),
         ({}, {"format_version": "2"}, "has format version '2'"),
         ({"width": 8}, {}, "cannot be built.*unexpected keyword argument 'width'"),
         ({"channels": 10**9}, {}, "channels=1000000000 is more than the file can hold"),

@@ -3,7 +3,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from restorekit.models import CARN, carn_m, fold_desubpixel
+from restorekit.models import CARN, EDSR, RCAN, carn_m, fold_desubpixel
 
 
 def enlarged(x, scale):
@@ -24,6 +24,29 @@ def test_equals_enlarging_and_running(scale, height, width, seed):
     torch.nn.init.normal_(model.entry.bias)
     x = torch.rand(2, 3, height, width, dtype=torch.float64)
     folded = fold_desubpixel(model)
+    assert (folded.scale, folded.size_multiple) == (scale, 1)
+    assert torch.allclose(folded(x), model(enlarged(x, scale)), rtol=0, atol=1e-12)
+
+
+OTHERS = {
+    "edsr": lambda scale, **options: EDSR(scale, channels=8, blocks=2, res_scale=0.5, head="desubpixel", **options),
+    # It averages over the picture: over the folded one, which enlarging leaves as it is.
+    "rcan": lambda scale, **options: RCAN(
+        scale, channels=8, residual_groups=2, blocks=2, reduction=2, head="desubpixel", **options
+    ),
+}
+
+
+@pytest.mark.parametrize("build", OTHERS.values(), ids=OTHERS)
+@given(
+    scale=st.sampled_from([1, 2, 3, 4, 8]), height=st.integers(1, 6), width=st.integers(1, 6), colours=st.integers(1, 4)
+)
+def test_other_networks_equal_enlarging_and_running_too(build, scale, height, width, colours):
+    torch.manual_seed(scale)
+    model = build(scale, in_channels=colours, mean=[0.1 * (c + 1) for c in range(colours)]).double()
+    x = torch.rand(2, colours, height, width, dtype=torch.float64)
+    folded = fold_desubpixel(model)
+    assert type(folded) is type(model)
     assert (folded.scale, folded.size_multiple) == (scale, 1)
     assert torch.allclose(folded(x), model(enlarged(x, scale)), rtol=0, atol=1e-12)
 

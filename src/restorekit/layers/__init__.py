@@ -1,6 +1,7 @@
 """Parts that more than one network can use: one idea a file."""
 
 from restorekit.layers.cascade import Cascade, Chain
+from restorekit.layers.channel_attention import ChannelAttention
 from restorekit.layers.desubpixel import Desubpixel
 from restorekit.layers.initialization import INITIALIZERS, initialize
 from restorekit.layers.mean_shift import DIV2K_MEAN, MeanShift
@@ -12,6 +13,7 @@ __all__ = [
     "INITIALIZERS",
     "Cascade",
     "Chain",
+    "ChannelAttention",
     "Desubpixel",
     "EResidualBlock",
     "MeanShift",

@@ -2,23 +2,25 @@
 
 from typing import final
 
+import torch
 from torch import Tensor, nn
 
-from restorekit._check import check_integer
+from restorekit._check import check_integer, check_interval
 
 
 @final
 class ResidualBlock(nn.Module):
     """Two 3x3 convolutions around a skip connection.
 
-        y = f(conv(relu(conv(x))) + x),   f = relu if ``activation`` else the identity
+        y = f(res_scale * conv(relu(conv(x))) + x),   f = relu if ``activation`` else the identity
 
     Args:
         channels: Width of input and output, at least 1.
         activation: Apply a ReLU after the addition.
+        res_scale: Factor on the branch in [0, 1]; wide networks train with a small one.
 
     Raises:
-        ValueError: ``channels`` below 1.
+        ValueError: ``channels`` below 1, or ``res_scale`` outside [0, 1].
 
     Example:
         >>> import torch
@@ -27,22 +29,25 @@ class ResidualBlock(nn.Module):
 
     Source:
         Ahn et al., ECCV 2018 (CARN, arXiv:1803.08664), whose units end in a ReLU. CutBlur's CARN has none there.
+        Lim et al., CVPRW 2017 (EDSR, arXiv:1707.02921), section 3.3: no ReLU there and a factor of 0.1.
     """
 
-    def __init__(self, channels: int, *, activation: bool = True) -> None:
+    def __init__(self, channels: int, *, activation: bool = True, res_scale: float = 1.0) -> None:
         super().__init__()
         check_integer(channels, "channels", 1)
+        check_interval(res_scale, "res_scale", 0, 1)
         self.conv1 = nn.Conv2d(channels, channels, 3, padding=1)
         self.conv2 = nn.Conv2d(channels, channels, 3, padding=1)
         self.activation = activation
+        self.res_scale = res_scale
 
     def forward(self, x: Tensor) -> Tensor:
         """Map features (N, channels, H, W) to features of the same shape."""
-        out: Tensor = self.conv2(self.conv1(x).relu()) + x
+        out = torch.add(x, self.conv2(self.conv1(x).relu()), alpha=self.res_scale)
         return out.relu() if self.activation else out
 
     def extra_repr(self) -> str:
-        return f"activation={self.activation}"
+        return f"activation={self.activation}, res_scale={self.res_scale}"
 
 
 @final

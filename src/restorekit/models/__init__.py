@@ -7,20 +7,30 @@ from restorekit.models.fold import fold_desubpixel
 from restorekit.models.network import Network
 from restorekit.models.pcarn import pcarn, pcarn_m
 from restorekit.models.progressive_carn import ProgressiveCARN, progressive_carn
+from restorekit.models.edsr import EDSR, edsr
+from restorekit.models.fold import fold_desubpixel
+from restorekit.models.network import Network
+from restorekit.models.rcan import RCAN, rcan
 from restorekit.models.registry import create_model, list_models
 from restorekit.models.restorer import Restorer
+from restorekit.models.srresnet import MSRResNet, SRResNet, srresnet
 
 __all__ = [
     "CARN",
     "MultiScaleDiscriminator",
+    "EDSR",
+    "RCAN",
+    "MSRResNet",
     "Network",
     "PatchDiscriminator",
     "ProgressiveCARN",
     "Restorer",
     "VGGDiscriminator",
+    "SRResNet",
     "carn",
     "carn_m",
     "create_model",
+    "edsr",
     "fold_desubpixel",
     "list_models",
     "load_checkpoint",
@@ -28,5 +38,7 @@ __all__ = [
     "pcarn",
     "pcarn_m",
     "progressive_carn",
+    "rcan",
     "save_weights",
+    "srresnet",
 ]

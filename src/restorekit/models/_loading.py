@@ -241,7 +241,9 @@ def _plain(value: Any) -> Any:
 
 
 def _factors(config: Mapping[str, Any]) -> set[Any]:
-    scale = config.get("scale", ())
+    scale = config.get("scale", UNSAID)
+    if scale is UNSAID:
+        return set()
     return set(scale) if isinstance(scale, tuple | list) else {scale}
 
 

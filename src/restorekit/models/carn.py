@@ -19,14 +19,12 @@ from restorekit.layers import (
     ResidualBlock,
     initialize,
 )
+from restorekit.models._arguments import check_head, check_scales
 from restorekit.models._layouts.carn import CARN_LAYOUTS
 from restorekit.models._layouts.layout import Layout
 from restorekit.models._loading import loaded
 from restorekit.models.network import record
 from restorekit.models.restorer import Restorer
-
-SCALES = (1, 2, 3, 4, 8)
-HEADS = ("conv", "desubpixel")
 
 
 @final
@@ -103,11 +101,11 @@ class CARN(Restorer):
         mean: Sequence[float] = DIV2K_MEAN,
     ) -> None:
         config = record(locals())
-        factors = _check_scales(scale, head)
+        factors = check_scales(scale)
+        folded = check_head(head, factors)
         check_mean(mean, 3)
         for name, value in (("channels", channels), ("blocks", blocks), ("units", units), ("groups", groups)):
             check_integer(value, name, 1)
-        folded = factors[0] if head == "desubpixel" else 1
         super().__init__([1] if folded > 1 else factors, size_multiple=folded, in_channels=3, config=config)
         unit = _unit(channels, groups, unit_relu)
         chains = [[unit()] * units if recursive else [unit() for _ in range(units)] for _ in range(blocks)]
@@ -167,20 +165,6 @@ def _unit(channels: int, groups: int, activation: bool) -> Callable[[], nn.Modul
 
 def _connect(parts: Sequence[nn.Module], *, cascade: bool, channels: int, fusion_relu: bool) -> nn.Module:
     return Cascade(parts, channels, fusion_relu=fusion_relu) if cascade else Chain(parts)
-
-
-def _check_scales(scale: int | Sequence[int], head: str) -> list[int]:
-    factors = list(scale) if isinstance(scale, Sequence) and not isinstance(scale, str) else [scale]
-    for factor in factors:
-        if isinstance(factor, bool) or not isinstance(factor, int) or factor not in SCALES:
-            raise ValueError(f"scale must be one of {', '.join(map(str, SCALES))} or several of them, got {scale!r}")
-    if not factors or len(set(factors)) < len(factors):
-        raise ValueError(f"scale must name at least one factor and none twice, got {scale!r}")
-    if head not in HEADS:
-        raise ValueError(f"head must be one of {', '.join(HEADS)}, got {head!r}")
-    if head == "desubpixel" and len(factors) > 1:
-        raise ValueError(f"head='desubpixel' takes a single scale, got {scale!r}")
-    return factors
 
 
 class CARNOptions(TypedDict, total=False):

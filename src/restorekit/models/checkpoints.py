@@ -14,15 +14,22 @@ from restorekit.image import atomic_path
 from restorekit.models._layouts.layout import UNSAID, StateDict
 from restorekit.models._loading import FORMAT, FORMAT_VERSION, check_tensors, interpret, load_weights, read_tensors
 from restorekit.models.carn import CARN
+from restorekit.models.edsr import EDSR
 from restorekit.models.network import Network, check_network
 from restorekit.models.progressive_carn import ProgressiveCARN
+from restorekit.models.rcan import RCAN
 from restorekit.models.restorer import Restorer
+from restorekit.models.srresnet import MSRResNet, SRResNet
 
 __all__ = ["load_checkpoint", "load_weights", "save_weights"]
 
 _CLASSES: dict[str, type[Restorer]] = {
     "CARN": CARN,
     "ProgressiveCARN": ProgressiveCARN,
+    "EDSR": EDSR,
+    "RCAN": RCAN,
+    "SRResNet": SRResNet,
+    "MSRResNet": MSRResNet,
 }
 
 

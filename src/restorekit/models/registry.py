@@ -6,7 +6,10 @@ from typing import Any, NamedTuple
 from restorekit.models.carn import carn, carn_m
 from restorekit.models.pcarn import pcarn, pcarn_m
 from restorekit.models.progressive_carn import progressive_carn
+from restorekit.models.edsr import edsr
+from restorekit.models.rcan import rcan
 from restorekit.models.restorer import Restorer
+from restorekit.models.srresnet import srresnet
 
 
 class _Entry(NamedTuple):
@@ -20,6 +23,9 @@ _RESTORERS: dict[str, _Entry] = {
     "pcarn": _Entry(pcarn, ("super-resolution",)),
     "pcarn_m": _Entry(pcarn_m, ("super-resolution",)),
     "progressive_carn": _Entry(progressive_carn, ("super-resolution",)),
+    "edsr": _Entry(edsr, ("super-resolution", "denoising", "jpeg-artifact-removal")),
+    "rcan": _Entry(rcan, ("super-resolution", "denoising", "jpeg-artifact-removal")),
+    "srresnet": _Entry(srresnet, ("super-resolution",)),
 }
 
 
