@@ -3,13 +3,11 @@
 from restorekit.models.carn import CARN, carn, carn_m
 from restorekit.models.checkpoints import load_checkpoint, load_weights, save_weights
 from restorekit.models.discriminators import MultiScaleDiscriminator, PatchDiscriminator, VGGDiscriminator
+from restorekit.models.edsr import EDSR, edsr
 from restorekit.models.fold import fold_desubpixel
 from restorekit.models.network import Network
 from restorekit.models.pcarn import pcarn, pcarn_m
 from restorekit.models.progressive_carn import ProgressiveCARN, progressive_carn
-from restorekit.models.edsr import EDSR, edsr
-from restorekit.models.fold import fold_desubpixel
-from restorekit.models.network import Network
 from restorekit.models.rcan import RCAN, rcan
 from restorekit.models.registry import create_model, list_models
 from restorekit.models.restorer import Restorer
@@ -17,16 +15,16 @@ from restorekit.models.srresnet import MSRResNet, SRResNet, srresnet
 
 __all__ = [
     "CARN",
-    "MultiScaleDiscriminator",
     "EDSR",
     "RCAN",
     "MSRResNet",
+    "MultiScaleDiscriminator",
     "Network",
     "PatchDiscriminator",
     "ProgressiveCARN",
     "Restorer",
-    "VGGDiscriminator",
     "SRResNet",
+    "VGGDiscriminator",
     "carn",
     "carn_m",
     "create_model",

@@ -4,9 +4,9 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from restorekit.models.carn import carn, carn_m
+from restorekit.models.edsr import edsr
 from restorekit.models.pcarn import pcarn, pcarn_m
 from restorekit.models.progressive_carn import progressive_carn
-from restorekit.models.edsr import edsr
 from restorekit.models.rcan import rcan
 from restorekit.models.restorer import Restorer
 from restorekit.models.srresnet import srresnet
