@@ -1,7 +1,6 @@
 """Writing networks to files and building the network that a file holds."""
 
 import json
-import math
 from collections.abc import Mapping
 from os import PathLike
 from pathlib import Path
@@ -19,7 +18,9 @@ from restorekit.models.restorer import Restorer
 
 __all__ = ["load_checkpoint", "load_weights", "save_weights"]
 
-_CLASSES: dict[str, type[Restorer]] = {"CARN": CARN}
+_CLASSES: dict[str, type[Restorer]] = {
+    "CARN": CARN,
+}
 
 
 def save_weights(model: Network, path: str | PathLike[str]) -> None:
@@ -82,7 +83,7 @@ def load_checkpoint(path: str | PathLike[str]) -> Restorer:
     if unsaid:
         raise ValueError(
             f"{path} holds {name}, but its tensors do not tell {', '.join(unsaid)}: "
-            "build the network and read the file with models.load_weights"
+            f"build {name} with the right value and read the file into it with models.load_weights"
         )
     _check_sizes(config, tensors, path)
     with torch.device("meta"):
@@ -96,11 +97,13 @@ def load_checkpoint(path: str | PathLike[str]) -> Restorer:
 
 def _check_sizes(config: Mapping[str, Any], tensors: StateDict, path: str | PathLike[str]) -> None:
     """Refuse widths and depths that no file of this size can have: damaged metadata may name any number."""
-    # Some kernel of every network has as many elements as its width squared.
-    largest = max(len(tensors), math.isqrt(sum(tensor.numel() for tensor in tensors.values())))
+    # A width is the side of some tensor, a depth at most their number; what is small does no harm.
+    sides = [side for tensor in tensors.values() if tensor.numel() for side in tensor.shape]
+    largest = max(64, len(tensors), *sides)
     for option, value in config.items():
-        if isinstance(value, int) and value > largest:
-            raise ValueError(f"{path} has damaged metadata: {option}={value} is more than the file can hold")
+        for number in value if isinstance(value, list | tuple) else [value]:
+            if isinstance(number, int) and number > largest:
+                raise ValueError(f"{path} has damaged metadata: {option}={value} is more than the file can hold")
 
 
 def _build(name: str, config: dict[str, Any], path: str | PathLike[str]) -> Restorer:
