@@ -1,5 +1,6 @@
 """Parts that more than one network can use: one idea a file."""
 
+from restorekit.layers.bicubic import BicubicUpsampler
 from restorekit.layers.cascade import Cascade, Chain
 from restorekit.layers.desubpixel import Desubpixel
 from restorekit.layers.initialization import INITIALIZERS, initialize
@@ -10,6 +11,7 @@ from restorekit.layers.upsampler import PixelShuffleUpsampler
 __all__ = [
     "DIV2K_MEAN",
     "INITIALIZERS",
+    "BicubicUpsampler",
     "Cascade",
     "Chain",
     "Desubpixel",
