@@ -2,21 +2,38 @@
 
 from restorekit.models.carn import CARN, carn, carn_m
 from restorekit.models.checkpoints import load_checkpoint, load_weights, save_weights
+from restorekit.models.dncnn import DnCNN, dncnn
 from restorekit.models.fold import fold_desubpixel
+from restorekit.models.fsrcnn import FSRCNN, fsrcnn
+from restorekit.models.merge_batch_norm import merge_batch_norm
 from restorekit.models.network import Network
 from restorekit.models.registry import create_model, list_models
 from restorekit.models.restorer import Restorer
+from restorekit.models.srcnn import SRCNN, srcnn
+from restorekit.models.vdsr import VDSR, vdsr
+from restorekit.models.zssr import ZSSR, zssr
 
 __all__ = [
     "CARN",
+    "FSRCNN",
+    "SRCNN",
+    "VDSR",
+    "ZSSR",
+    "DnCNN",
     "Network",
     "Restorer",
     "carn",
     "carn_m",
     "create_model",
+    "dncnn",
     "fold_desubpixel",
+    "fsrcnn",
     "list_models",
     "load_checkpoint",
     "load_weights",
+    "merge_batch_norm",
     "save_weights",
+    "srcnn",
+    "vdsr",
+    "zssr",
 ]

@@ -13,13 +13,23 @@ from restorekit.image import atomic_path
 from restorekit.models._layouts.layout import UNSAID, StateDict
 from restorekit.models._loading import FORMAT, FORMAT_VERSION, check_tensors, interpret, load_weights, read_tensors
 from restorekit.models.carn import CARN
+from restorekit.models.dncnn import DnCNN
+from restorekit.models.fsrcnn import FSRCNN
 from restorekit.models.network import Network, check_network
 from restorekit.models.restorer import Restorer
+from restorekit.models.srcnn import SRCNN
+from restorekit.models.vdsr import VDSR
+from restorekit.models.zssr import ZSSR
 
 __all__ = ["load_checkpoint", "load_weights", "save_weights"]
 
 _CLASSES: dict[str, type[Restorer]] = {
     "CARN": CARN,
+    "DnCNN": DnCNN,
+    "FSRCNN": FSRCNN,
+    "SRCNN": SRCNN,
+    "VDSR": VDSR,
+    "ZSSR": ZSSR,
 }
 
 

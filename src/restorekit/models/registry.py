@@ -4,7 +4,12 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from restorekit.models.carn import carn, carn_m
+from restorekit.models.dncnn import dncnn
+from restorekit.models.fsrcnn import fsrcnn
 from restorekit.models.restorer import Restorer
+from restorekit.models.srcnn import srcnn
+from restorekit.models.vdsr import vdsr
+from restorekit.models.zssr import zssr
 
 
 class _Entry(NamedTuple):
@@ -15,6 +20,11 @@ class _Entry(NamedTuple):
 _RESTORERS: dict[str, _Entry] = {
     "carn": _Entry(carn, ("super-resolution",)),
     "carn_m": _Entry(carn_m, ("super-resolution",)),
+    "dncnn": _Entry(dncnn, ("denoising", "jpeg-artifact-removal")),
+    "fsrcnn": _Entry(fsrcnn, ("super-resolution",)),
+    "srcnn": _Entry(srcnn, ("super-resolution",)),
+    "vdsr": _Entry(vdsr, ("super-resolution",)),
+    "zssr": _Entry(zssr, ("super-resolution",)),
 }
 
 
