@@ -1,5 +1,3 @@
-import pickle
-
 import pytest
 import torch
 import torch.nn.functional as F
@@ -128,11 +126,6 @@ def test_files_of_other_networks_and_forms_are_refused(save):
         load_weights(vdsr(), path)
     with pytest.raises(ValueError, match="looks like VDSR"):
         load_weights(srcnn(), path)
-
-
-def test_a_network_can_be_pickled_whole():
-    model = vdsr(2, **SMALL)
-    assert torch.equal(pickle.loads(pickle.dumps(model))(picture()), model(picture()))
 
 
 @pytest.mark.parametrize(("name", "minimum"), [("channels", 1), ("depth", 2)])

@@ -43,7 +43,7 @@ class SRCNN(EnlargedRestorer):
 
     Source:
         Dong, Loy, He and Tang, ECCV 2014 and TPAMI 2016 (arXiv:1501.00092): initial weights N(0, 0.001^2), biases zero.
-        The paper's convolutions lose a border; here they are padded with zeros to keep the size, as in all ports.
+        The paper's convolutions lose a border; here zeros around keep the size, as in the PyTorch ports.
     """
 
     layouts: ClassVar[tuple[Layout, ...]] = SRCNN_LAYOUTS

@@ -36,7 +36,7 @@ class VDSR(EnlargedRestorer):
 
     Source:
         Kim, Lee and Lee, CVPR 2016 (arXiv:1511.04587). No biases and initial weights N(0, 2 / fan_out), as in the
-        PyTorch port whose files are read here; the paper's count of 665K is this network's too.
+        PyTorch port whose files are read here; so the thesis counts 665K.
     """
 
     layouts: ClassVar[tuple[Layout, ...]] = VDSR_LAYOUTS

@@ -13,9 +13,8 @@ def _matches(*, batch_norm: bool) -> Callable[[Collection[str]], bool]:
     """A test for DnCNN's files; the list of MSRResNet0 begins alike, but holds its residual units at index 1."""
 
     def matches(keys: Collection[str]) -> bool:
-        plain = {"model.0.weight", "model.2.weight"} <= set(keys) and not any(
-            key.startswith("model.1.") for key in keys
-        )
+        nested = any(key.startswith("model.1.") for key in keys)
+        plain = {"model.0.weight", "model.2.weight"} <= set(keys) and not nested
         return plain and ("model.3.running_mean" in keys) == batch_norm
 
     return matches
