@@ -34,6 +34,11 @@ PRIVATE = {
     "models/_layouts/srresnet.py": "tests/models/test_srresnet.py",
     "models/_layouts/layout.py": "tests/models/test_checkpoints.py",
     "models/_layouts/progressive_carn.py": "tests/models/test_progressive_carn.py",
+    "models/_layouts/dncnn.py": "tests/models/test_dncnn.py",
+    "models/_layouts/fsrcnn.py": "tests/models/test_fsrcnn.py",
+    "models/_layouts/srcnn.py": "tests/models/test_srcnn.py",
+    "models/_layouts/vdsr.py": "tests/models/test_vdsr.py",
+    "models/_layouts/zssr.py": "tests/models/test_zssr.py",
     "models/_loading.py": "tests/models/test_checkpoints.py",
     "models/_trace.py": "tests/models/test_restorer.py",
 }

@@ -58,6 +58,17 @@ CASES |= {
     "srresnet x1": Case("srresnet", {"scale": 1, **_RESIDUAL}, export=False),
     "srresnet without normalisation x3": Case("srresnet", {"scale": 3, "batch_norm": False, **_RESIDUAL}),
     "srresnet without normalisation x8": Case("srresnet", {"scale": 8, "batch_norm": False, **_RESIDUAL}, export=False),
+    "dncnn": Case("dncnn", {"depth": 4, "channels": 4}),
+    "dncnn merged": Case("dncnn", {"depth": 4, "in_channels": 3, "channels": 4, "batch_norm": False}, export=False),
+    "fsrcnn x2": Case("fsrcnn", {"scale": 2, "channels": 6, "shrunk_channels": 4, "blocks": 2}),
+    "fsrcnn x3": Case("fsrcnn", {"scale": 3, "in_channels": 3, "channels": 6, "blocks": 1}, export=False),
+    "fsrcnn x8": Case("fsrcnn", {"scale": 8, "channels": 6, "shrunk_channels": 4, "blocks": 1}, export=False),
+    "srcnn x1": Case("srcnn", {"scale": 1, "channels": (6, 4)}, export=False),
+    "srcnn x3": Case("srcnn", {"scale": 3, "in_channels": 3, "channels": (6, 4), "kernel_sizes": (5, 1, 3)}),
+    "vdsr x2": Case("vdsr", {"scale": 2, "channels": 4, "depth": 4}),
+    "vdsr x8": Case("vdsr", {"scale": 8, "channels": 4, "depth": 3}, export=False),
+    "zssr x4": Case("zssr", {"scale": 4, "channels": 4, "depth": 3}),
+    "zssr with biases x2": Case("zssr", {"scale": 2, "channels": 4, "depth": 3, "bias": True}, export=False),
 }
 
 
@@ -116,7 +127,7 @@ def test_output_is_exactly_scale_times_any_size(model, size):
     for mode in modes(model):
         x = pictures(model, *size)
         before = x.clone()
-        assert model(x, **mode).shape == (2, 3, size[0] * mode["scale"], size[1] * mode["scale"])
+        assert model(x, **mode).shape == (2, model.in_channels, size[0] * mode["scale"], size[1] * mode["scale"])
         assert torch.equal(x, before)
 
 
@@ -210,6 +221,7 @@ def test_a_smaller_halo_would_not_do(model):
     if model.receptive_radius is None:
         pytest.skip("sees the whole picture")
     model.eval()  # in training a normalisation mixes the whole picture
+    model.eval()  # statistics of the batch would see all of it
     side, multiple = 2 * model.receptive_radius + 1 + 2 * model.size_multiple, model.size_multiple
     center = side // 2 // multiple * multiple
     reach = 0
@@ -226,7 +238,7 @@ def test_a_smaller_halo_would_not_do(model):
 def test_runs_on_the_meta_device(model):
     for mode in modes(model):
         out = copy.deepcopy(model).to("meta")(pictures(model).to("meta"), **mode)
-        assert out.shape == (2, 3, 7 * mode["scale"], 5 * mode["scale"])
+        assert out.shape == (2, model.in_channels, 7 * mode["scale"], 5 * mode["scale"])
 
 
 EXPORTED = {name: case for name, case in CASES.items() if case.export}

@@ -11,7 +11,17 @@ from models.published import published_weights
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
-from restorekit.models import CARN, carn, carn_m, checkpoints, load_checkpoint, load_weights, save_weights
+from restorekit.models import (
+    CARN,
+    FSRCNN,
+    SRCNN,
+    carn,
+    carn_m,
+    checkpoints,
+    load_checkpoint,
+    load_weights,
+    save_weights,
+)
 
 SMALL = {"channels": 8, "blocks": 2, "units": 2}
 
@@ -490,12 +500,12 @@ def test_efficient_units_of_one_group_are_refused(save):
         ({}, {"model": "SwinIR"}, "holds weights of 'SwinIR'; networks known here: CARN"),
         ({}, {"format_version": "2"}, "has format version '2'"),
         ({"width": 8}, {}, "cannot be built.*unexpected keyword argument 'width'"),
-        ({"channels": 10**9}, {}, "channels=1000000000 is more than the file can hold"),
-        ({"blocks": 10**6}, {}, "blocks=1000000 is more than the file can hold"),
+        ({"channels": 10**9}, {}, "channels=1000000000 is more than any network here has"),
+        ({"blocks": 10**6}, {}, "blocks=1000000 is more than any network here has"),
         ({"channels": 16}, {}, "has shape"),
         ({"channels": -(10**9)}, {}, "channels must be at least 1"),
         ({"channels": 8.0}, {}, "channels must be an integer"),
-        ({"scale": 10**4}, {}, "is more than the file can hold"),
+        ({"scale": 10**4}, {}, "is more than any network here has"),
         ({"scale": 5}, {}, "scale must be one of"),
         ({"mean": None}, {}, "cannot be built"),
         ({"mean": ["red", "green", "blue"]}, {}, "cannot be built"),
@@ -508,6 +518,38 @@ def test_efficient_units_of_one_group_are_refused(save):
 def test_damaged_metadata_are_refused(config, metadata, message, own_file):
     with pytest.raises(ValueError, match=message):
         load_checkpoint(own_file(config, metadata))
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"channels": [10**9, 4]}, r"channels=\[1000000000, 4\] is more than any network here has"),
+        ({"kernel_sizes": [5, 1, 10**6 + 1]}, "kernel_sizes=.*is more than any network here has"),
+        ({"channels": [6, "4"]}, "each of channels must be an integer"),
+        ({"channels": [6, [10**9]]}, "each of channels must be an integer"),
+        ({"channels": [5, 4]}, "has shape"),
+    ],
+)
+def test_damaged_lists_of_sizes_are_refused(options, message, target):
+    model = SRCNN(2, channels=(6, 4), kernel_sizes=(5, 1, 3))
+    metadata = {"format": "restorekit", "format_version": "1", "model": "SRCNN"}
+    save_file(model.state_dict(), target, metadata=metadata | {"config": json.dumps(model.config | options)})
+    with pytest.raises(ValueError, match=message):
+        load_checkpoint(target)
+
+
+def test_networks_with_far_more_layers_than_tensors_are_refused(own_file):
+    path = own_file({"blocks": 4096, "units": 4096}, {})
+    with pytest.raises(ValueError, match="cannot be built: it has far more layers than the file has tensors"):
+        load_checkpoint(path)
+
+
+@pytest.mark.parametrize(
+    "model", [SRCNN(8, channels=(300, 1), kernel_sizes=(1, 1, 1)), FSRCNN(2, channels=400, shrunk_channels=1, blocks=1)]
+)
+def test_wide_and_thin_networks_are_no_damaged_ones(model, target):
+    save_weights(model, target)
+    assert_equal_weights(load_checkpoint(target), model)
 
 
 # Files that are no checkpoints
@@ -539,6 +581,8 @@ def test_code_in_a_file_does_not_run(zipped, load, tmp_path, save):
 def test_a_pickled_network_is_refused(save):
     with pytest.raises(ValueError, match="is refused: it holds more than tensors"):
         load_checkpoint(save(torch.nn.Conv2d(1, 1, 1)))
+    with pytest.raises(ValueError, match=r"save there what is read here: torch\.save\(model\.state_dict\(\), 'weights"):
+        load_checkpoint(save({"epoch": 3, "model": torch.nn.Conv2d(1, 1, 1)}))
 
 
 def test_truncated_files_are_refused(target, save):

@@ -1,5 +1,6 @@
 """Parts that more than one network can use: one idea a file."""
 
+from restorekit.layers.bicubic import BicubicUpsampler
 from restorekit.layers.cascade import Cascade, Chain
 from restorekit.layers.channel_attention import ChannelAttention
 from restorekit.layers.desubpixel import Desubpixel
@@ -11,6 +12,7 @@ from restorekit.layers.upsampler import PixelShuffleUpsampler
 __all__ = [
     "DIV2K_MEAN",
     "INITIALIZERS",
+    "BicubicUpsampler",
     "Cascade",
     "Chain",
     "ChannelAttention",

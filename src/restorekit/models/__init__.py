@@ -3,20 +3,31 @@
 from restorekit.models.carn import CARN, carn, carn_m
 from restorekit.models.checkpoints import load_checkpoint, load_weights, save_weights
 from restorekit.models.discriminators import MultiScaleDiscriminator, PatchDiscriminator, VGGDiscriminator
+from restorekit.models.dncnn import DnCNN, dncnn
 from restorekit.models.edsr import EDSR, edsr
 from restorekit.models.fold import fold_desubpixel
+from restorekit.models.fsrcnn import FSRCNN, fsrcnn
+from restorekit.models.merge_batch_norm import merge_batch_norm
 from restorekit.models.network import Network
 from restorekit.models.pcarn import pcarn, pcarn_m
 from restorekit.models.progressive_carn import ProgressiveCARN, progressive_carn
 from restorekit.models.rcan import RCAN, rcan
 from restorekit.models.registry import create_model, list_models
 from restorekit.models.restorer import Restorer
+from restorekit.models.srcnn import SRCNN, srcnn
 from restorekit.models.srresnet import MSRResNet, SRResNet, srresnet
+from restorekit.models.vdsr import VDSR, vdsr
+from restorekit.models.zssr import ZSSR, zssr
 
 __all__ = [
     "CARN",
     "EDSR",
+    "FSRCNN",
     "RCAN",
+    "SRCNN",
+    "VDSR",
+    "ZSSR",
+    "DnCNN",
     "MSRResNet",
     "MultiScaleDiscriminator",
     "Network",
@@ -28,15 +39,21 @@ __all__ = [
     "carn",
     "carn_m",
     "create_model",
+    "dncnn",
     "edsr",
     "fold_desubpixel",
+    "fsrcnn",
     "list_models",
     "load_checkpoint",
     "load_weights",
+    "merge_batch_norm",
     "pcarn",
     "pcarn_m",
     "progressive_carn",
     "rcan",
     "save_weights",
+    "srcnn",
     "srresnet",
+    "vdsr",
+    "zssr",
 ]

@@ -77,7 +77,8 @@ def _read_torch(path: Path) -> dict[str, Tensor]:
     except pickle.UnpicklingError as error:
         raise ValueError(
             f"{path} is refused: it holds more than tensors, and reading it could run code, or it is damaged. "
-            "Only state dicts of tensors are read; save one with models.save_weights or torch.save(model.state_dict())."
+            "Only state dicts of tensors are read. If it holds a whole network, load it where its authors' code is "
+            "installed, and save there what is read here: torch.save(model.state_dict(), 'weights.pth')."
         ) from error
     except Exception as error:  # torch.load raises whatever the damaged bytes lead it to
         raise ValueError(

@@ -1,27 +1,34 @@
 """Writing networks to files and building the network that a file holds."""
 
 import json
-import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from os import PathLike
 from pathlib import Path
 from typing import Any
 
 import torch
 from safetensors.torch import save_file
+from torch.overrides import TorchFunctionMode
 
 from restorekit.image import atomic_path
-from restorekit.models._layouts.layout import UNSAID, StateDict
+from restorekit.models._layouts.layout import UNSAID
 from restorekit.models._loading import FORMAT, FORMAT_VERSION, check_tensors, interpret, load_weights, read_tensors
 from restorekit.models.carn import CARN
+from restorekit.models.dncnn import DnCNN
 from restorekit.models.edsr import EDSR
+from restorekit.models.fsrcnn import FSRCNN
 from restorekit.models.network import Network, check_network
 from restorekit.models.progressive_carn import ProgressiveCARN
 from restorekit.models.rcan import RCAN
 from restorekit.models.restorer import Restorer
+from restorekit.models.srcnn import SRCNN
 from restorekit.models.srresnet import MSRResNet, SRResNet
+from restorekit.models.vdsr import VDSR
+from restorekit.models.zssr import ZSSR
 
 __all__ = ["load_checkpoint", "load_weights", "save_weights"]
+
+_LARGEST = 4096
 
 _CLASSES: dict[str, type[Restorer]] = {
     "CARN": CARN,
@@ -30,6 +37,11 @@ _CLASSES: dict[str, type[Restorer]] = {
     "RCAN": RCAN,
     "SRResNet": SRResNet,
     "MSRResNet": MSRResNet,
+    "DnCNN": DnCNN,
+    "FSRCNN": FSRCNN,
+    "SRCNN": SRCNN,
+    "VDSR": VDSR,
+    "ZSSR": ZSSR,
 }
 
 
@@ -66,7 +78,9 @@ def save_weights(model: Network, path: str | PathLike[str]) -> None:
 def load_checkpoint(path: str | PathLike[str]) -> Restorer:
     """Build the network that a checkpoint holds, recognising architecture and options from the file.
 
-    Reads files of ``save_weights`` and the published ones of CARN, CARN-M, PCARN, PCARN-M and CutBlur's CARN.
+    Reads files of ``save_weights``, and those that authors published of the networks here: CARN and its relatives,
+    EDSR, RCAN, SRResNet, RDN, RNAN, RIDNet, OWAN, DnCNN and the small early ones. All take pictures in [0, 1]: a file
+    made for 0 to 255 is converted, and a mean colour that was trained is absorbed.
 
     Args:
         path: Checkpoint: safetensors, or a PyTorch file that holds tensors only. Nothing in it is executed.
@@ -93,10 +107,10 @@ def load_checkpoint(path: str | PathLike[str]) -> Restorer:
     if unsaid:
         raise ValueError(
             f"{path} holds {name}, but its tensors do not tell {', '.join(unsaid)}: "
-            "build the network and read the file with models.load_weights"
+            f"build {name} with the right value and read the file into it with models.load_weights"
         )
-    _check_sizes(config, tensors, path)
-    with torch.device("meta"):
+    _check_sizes(config, path)
+    with torch.device("meta"), _Budget(len(tensors)):
         sketch = _build(name, config, path)  # shapes are compared before any memory is taken
     check_tensors(sketch, tensors, path)
     with torch.random.fork_rng(devices=[]):  # initial weights are overwritten; no draw of the caller's is lost
@@ -105,13 +119,28 @@ def load_checkpoint(path: str | PathLike[str]) -> Restorer:
     return model.eval()
 
 
-def _check_sizes(config: Mapping[str, Any], tensors: StateDict, path: str | PathLike[str]) -> None:
-    """Refuse widths and depths that no file of this size can have: damaged metadata may name any number."""
-    # Some kernel of every network has as many elements as its width squared.
-    largest = max(len(tensors), math.isqrt(sum(tensor.numel() for tensor in tensors.values())))
+def _check_sizes(config: Mapping[str, Any], path: str | PathLike[str]) -> None:
+    """Refuse widths and depths that no network here has: damaged metadata may name any number."""
     for option, value in config.items():
-        if isinstance(value, int) and value > largest:
-            raise ValueError(f"{path} has damaged metadata: {option}={value} is more than the file can hold")
+        for number in value if isinstance(value, list | tuple) else [value]:
+            if isinstance(number, int) and number > _LARGEST:
+                raise ValueError(f"{path} has damaged metadata: {option}={value} is more than any network here has")
+
+
+class _Budget(TorchFunctionMode):
+    """Stop the construction of a network that makes far more tensors than its file can hold."""
+
+    def __init__(self, tensors: int) -> None:
+        super().__init__()
+        self.calls = 1000 + 100 * tensors  # a layer takes about ten to make its tensors and draw their values
+
+    def __torch_function__(
+        self, func: Any, types: Sequence[type], args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        self.calls -= 1
+        if self.calls < 0:
+            raise ValueError("it has far more layers than the file has tensors")
+        return func(*args, **(kwargs or {}))
 
 
 def _build(name: str, config: dict[str, Any], path: str | PathLike[str]) -> Restorer:

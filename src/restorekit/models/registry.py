@@ -4,12 +4,17 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from restorekit.models.carn import carn, carn_m
+from restorekit.models.dncnn import dncnn
 from restorekit.models.edsr import edsr
+from restorekit.models.fsrcnn import fsrcnn
 from restorekit.models.pcarn import pcarn, pcarn_m
 from restorekit.models.progressive_carn import progressive_carn
 from restorekit.models.rcan import rcan
 from restorekit.models.restorer import Restorer
+from restorekit.models.srcnn import srcnn
 from restorekit.models.srresnet import srresnet
+from restorekit.models.vdsr import vdsr
+from restorekit.models.zssr import zssr
 
 
 class _Entry(NamedTuple):
@@ -26,6 +31,11 @@ _RESTORERS: dict[str, _Entry] = {
     "edsr": _Entry(edsr, ("super-resolution", "denoising", "jpeg-artifact-removal")),
     "rcan": _Entry(rcan, ("super-resolution", "denoising", "jpeg-artifact-removal")),
     "srresnet": _Entry(srresnet, ("super-resolution",)),
+    "dncnn": _Entry(dncnn, ("denoising", "jpeg-artifact-removal")),
+    "fsrcnn": _Entry(fsrcnn, ("super-resolution",)),
+    "srcnn": _Entry(srcnn, ("super-resolution",)),
+    "vdsr": _Entry(vdsr, ("super-resolution",)),
+    "zssr": _Entry(zssr, ("super-resolution",)),
 }
 
 
