@@ -28,6 +28,10 @@ PRIVATE = {
     "metrics/_prepare.py": "tests/metrics/test_psnr.py",
     "models/_layouts/carn.py": "tests/models/test_carn.py",
     "models/_layouts/layout.py": "tests/models/test_checkpoints.py",
+    "models/_layouts/owan.py": "tests/models/test_owan.py",
+    "models/_layouts/rdn.py": "tests/models/test_rdn.py",
+    "models/_layouts/ridnet.py": "tests/models/test_ridnet.py",
+    "models/_layouts/rnan.py": "tests/models/test_rnan.py",
     "models/_loading.py": "tests/models/test_checkpoints.py",
     "models/_trace.py": "tests/models/test_restorer.py",
 }

@@ -1,9 +1,12 @@
 """Parts that more than one network can use: one idea a file."""
 
 from restorekit.layers.cascade import Cascade, Chain
+from restorekit.layers.channel_attention import ChannelAttention
+from restorekit.layers.dense import DenseResidualBlock
 from restorekit.layers.desubpixel import Desubpixel
 from restorekit.layers.initialization import INITIALIZERS, initialize
 from restorekit.layers.mean_shift import DIV2K_MEAN, MeanShift
+from restorekit.layers.non_local import NonLocalBlock
 from restorekit.layers.residual import EResidualBlock, ResidualBlock
 from restorekit.layers.upsampler import PixelShuffleUpsampler
 
@@ -12,9 +15,12 @@ __all__ = [
     "INITIALIZERS",
     "Cascade",
     "Chain",
+    "ChannelAttention",
+    "DenseResidualBlock",
     "Desubpixel",
     "EResidualBlock",
     "MeanShift",
+    "NonLocalBlock",
     "PixelShuffleUpsampler",
     "ResidualBlock",
     "initialize",

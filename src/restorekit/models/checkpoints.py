@@ -15,11 +15,21 @@ from restorekit.models._layouts.layout import UNSAID, StateDict
 from restorekit.models._loading import FORMAT, FORMAT_VERSION, check_tensors, interpret, load_weights, read_tensors
 from restorekit.models.carn import CARN
 from restorekit.models.network import Network, check_network
+from restorekit.models.owan import OWAN
+from restorekit.models.rdn import RDN
 from restorekit.models.restorer import Restorer
+from restorekit.models.ridnet import RIDNet
+from restorekit.models.rnan import RNAN
 
 __all__ = ["load_checkpoint", "load_weights", "save_weights"]
 
-_CLASSES: dict[str, type[Restorer]] = {"CARN": CARN}
+_CLASSES: dict[str, type[Restorer]] = {
+    "CARN": CARN,
+    "OWAN": OWAN,
+    "RDN": RDN,
+    "RIDNet": RIDNet,
+    "RNAN": RNAN,
+}
 
 
 def save_weights(model: Network, path: str | PathLike[str]) -> None:

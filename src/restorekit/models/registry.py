@@ -4,7 +4,11 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from restorekit.models.carn import carn, carn_m
+from restorekit.models.owan import owan
+from restorekit.models.rdn import rdn
 from restorekit.models.restorer import Restorer
+from restorekit.models.ridnet import ridnet
+from restorekit.models.rnan import rnan
 
 
 class _Entry(NamedTuple):
@@ -15,6 +19,10 @@ class _Entry(NamedTuple):
 _RESTORERS: dict[str, _Entry] = {
     "carn": _Entry(carn, ("super-resolution",)),
     "carn_m": _Entry(carn_m, ("super-resolution",)),
+    "owan": _Entry(owan, ("denoising", "jpeg-artifact-removal")),
+    "rdn": _Entry(rdn, ("super-resolution", "denoising", "jpeg-artifact-removal")),
+    "ridnet": _Entry(ridnet, ("denoising",)),
+    "rnan": _Entry(rnan, ("super-resolution", "denoising", "jpeg-artifact-removal")),
 }
 
 
