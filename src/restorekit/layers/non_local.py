@@ -59,19 +59,17 @@ class NonLocalBlock(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Map features (N, channels, H, W) to features of the same shape."""
-        theta = self.theta(x).flatten(2).mT  # (N, pixels, inner_channels)
-        phi, g = self.phi(x).flatten(2), self.g(x).flatten(2).mT
-        mixed = _gather(theta, phi, g).mT.reshape(x.shape[0], -1, *x.shape[-2:])
-        out: Tensor = self.project(mixed) + x
+        theta, phi, g = (layer(x).flatten(2) for layer in (self.theta, self.phi, self.g))  # (N, inner, pixels)
+        out: Tensor = self.project(_gather(theta, phi.mT, g).reshape(x.shape[0], -1, *x.shape[-2:])) + x
         return out
 
 
 def _gather(theta: Tensor, phi: Tensor, g: Tensor) -> Tensor:
     # How often a loop runs would depend on the size: an exported program takes all at once and any size.
-    if torch.compiler.is_compiling() or g.shape[1] <= KEYS_AT_ONCE:
+    if torch.compiler.is_compiling() or g.shape[2] <= KEYS_AT_ONCE:
         return _portion(theta, phi, g)
     out = torch.zeros_like(g)
-    for keys, values in zip(torch.split(phi, KEYS_AT_ONCE, 2), torch.split(g, KEYS_AT_ONCE, 1), strict=True):
+    for keys, values in zip(torch.split(phi, KEYS_AT_ONCE, 1), torch.split(g, KEYS_AT_ONCE, 2), strict=True):
         if torch.is_grad_enabled():
             out = out + checkpoint(_portion, theta, keys, values, use_reentrant=False, preserve_rng_state=False)
         else:
@@ -80,5 +78,5 @@ def _gather(theta: Tensor, phi: Tensor, g: Tensor) -> Tensor:
 
 
 def _portion(theta: Tensor, phi: Tensor, g: Tensor) -> Tensor:
-    """What some pixels j give to all pixels i; each column of weights is complete in itself."""
-    return (theta @ phi).softmax(1) @ g
+    """What some pixels j give to all pixels i; the weights of each j are complete in themselves."""
+    return g @ (phi @ theta).softmax(2)  # (N, inner, j) @ (N, j, i)

@@ -16,7 +16,7 @@ from restorekit.models.network import record
 from restorekit.models.restorer import Restorer
 
 SCALES = (1, 2, 3, 4)
-MAX_PIXELS = 10_000
+MAX_PIXELS = 10_000  # sides up to 27 px are never divided: it must be more than their square
 """In evaluation, pictures of so many pixels and more are restored in parts."""
 
 
