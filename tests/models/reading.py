@@ -60,7 +60,7 @@ def assert_damage_is_named(layout, key, tmp_path):
     short = {name: tensor for name, tensor in tensors.items() if name != key}
     with pytest.raises(ValueError, match=f"misses the key '{key}'"):
         load_checkpoint(write(short, tmp_path))
-    with pytest.raises(ValueError, match="has the unexpected key 'extra.weight'"):
+    with pytest.raises(ValueError, match=r"has the unexpected key 'extra\.weight'"):
         load_checkpoint(write({**tensors, "extra.weight": torch.zeros(1)}, tmp_path))
     with pytest.raises(ValueError, match=r"has shape|cannot be (read|built)"):
         load_checkpoint(write({**tensors, key: tensors[key][:, :, :1, :1].repeat(2, 1, 1, 1)}, tmp_path))

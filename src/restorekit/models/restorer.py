@@ -71,7 +71,9 @@ class Restorer(Network, ABC):
         if self.size_multiple == 1:
             return out
         height, width = x.shape[-2] * scale, x.shape[-1] * scale
-        if torch.compiler.is_exporting():  # a slice ties the program to sizes that need padding, or to those that do not
+        if (
+            torch.compiler.is_exporting()
+        ):  # a slice ties the program to sizes that need padding, or to those that do not
             return F.pad(out, (0, width - out.shape[-1], 0, height - out.shape[-2]))
         return out[..., :height, :width]
 
