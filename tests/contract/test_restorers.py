@@ -19,9 +19,7 @@ class Case(NamedTuple):
     name: str
     options: dict[str, Any]
     export: bool = True  # whether tracing this mode adds to what the other cases of the network show
-    init: str = (
-        "he-normal"  # gentler where features that grow from block to block would drive a softmax into saturation
-    )
+    init: str = "he-normal"  # gentler where features that grow from block to block would saturate a softmax
 
 
 _SMALL = {"channels": 4, "blocks": 2, "units": 2}

@@ -23,10 +23,10 @@ class RDN(Restorer):
 
         f_0 = entry(x),   f_1..f_B = blocks in a row on shallow(f_0),   y = exit(upsampler(fusion([f_1..f_B]) + f_0))
 
-    | published network                        | scale   | other arguments |
-    |------------------------------------------|---------|-----------------|
-    | RDN for super-resolution (CVPR 2018)     | 2, 3, 4 |                 |
-    | RDN for denoising, JPEG (TPAMI; thesis)  | 1       |                 |
+    | published network                                           | scale   |
+    |-------------------------------------------------------------|---------|
+    | RDN for super-resolution (CVPR 2018)                        | 2, 3, 4 |
+    | RDN for denoising and JPEG artefacts (TPAMI 2020; thesis)   | 1       |
 
     Args:
         scale: Enlargement factor 1, 2, 3, 4 or 8; 1 has no upsampler.

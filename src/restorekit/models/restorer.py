@@ -71,9 +71,8 @@ class Restorer(Network, ABC):
         if self.size_multiple == 1:
             return out
         height, width = x.shape[-2] * scale, x.shape[-1] * scale
-        if (
-            torch.compiler.is_exporting()
-        ):  # a slice ties the program to sizes that need padding, or to those that do not
+        # An exported slice would tie the program to sizes that need padding, or to those that do not.
+        if torch.compiler.is_exporting():
             return F.pad(out, (0, width - out.shape[-1], 0, height - out.shape[-2]))
         return out[..., :height, :width]
 
