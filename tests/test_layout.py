@@ -39,6 +39,10 @@ PRIVATE = {
     "models/_layouts/srcnn.py": "tests/models/test_srcnn.py",
     "models/_layouts/vdsr.py": "tests/models/test_vdsr.py",
     "models/_layouts/zssr.py": "tests/models/test_zssr.py",
+    "models/_layouts/owan.py": "tests/models/test_owan.py",
+    "models/_layouts/rdn.py": "tests/models/test_rdn.py",
+    "models/_layouts/ridnet.py": "tests/models/test_ridnet.py",
+    "models/_layouts/rnan.py": "tests/models/test_rnan.py",
     "models/_loading.py": "tests/models/test_checkpoints.py",
     "models/_trace.py": "tests/models/test_restorer.py",
 }

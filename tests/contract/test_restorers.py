@@ -19,6 +19,7 @@ class Case(NamedTuple):
     name: str
     options: dict[str, Any]
     export: bool = True  # whether tracing this mode adds to what the other cases of the network show
+    init: str = "he-normal"  # gentler where features that grow from block to block would saturate a softmax
 
 
 _SMALL = {"channels": 4, "blocks": 2, "units": 2}
@@ -33,6 +34,12 @@ CASES = {
     ),
     "carn_m x4": Case("carn_m", {"scale": 4, **_SMALL}),
     "carn_m desubpixel x2": Case("carn_m", {"scale": 2, "head": "desubpixel", **_SMALL}, export=False),
+    "owan": Case("owan", {"channels": 4, "blocks": 2, "steps": 2}),
+    "rdn x1": Case("rdn", {"scale": 1, "channels": 4, "growth": 3, "blocks": 2, "layers": 2}),
+    "rdn x4": Case("rdn", {"scale": 4, "channels": 4, "growth": 3, "blocks": 2, "layers": 2}, export=False),
+    "ridnet": Case("ridnet", {"channels": 4, "blocks": 2, "reduction": 2}),
+    "rnan x1": Case("rnan", {"scale": 1, "channels": 4, "blocks": 1}, init="uniform"),
+    "rnan x3": Case("rnan", {"scale": 3, "channels": 4, "blocks": 1}, init="uniform"),
     "carn_m x8": Case("carn_m", {"scale": 8, "mean": (0.1, 0.2, 0.3), **_SMALL}, export=False),
     "pcarn x2, x3": Case("pcarn", {"scale": (2, 3), **_SMALL}),
     "pcarn_m x4": Case("pcarn_m", {"scale": 4, **_SMALL}),
@@ -73,10 +80,10 @@ CASES |= {
 
 
 def build(case):
-    """A network whose every weight matters: He-normal convolutions, no parameter at an inert initial value."""
+    """A network whose every weight matters: large convolutions, no parameter at an inert initial value."""
     torch.manual_seed(0)
     model = create_model(case.name, **case.options)
-    initialize(model, "he-normal")
+    initialize(model, case.init)
     for layer in model.modules():
         if isinstance(layer, nn.BatchNorm2d):
             nn.init.uniform_(layer.weight, 0.5, 1.5)

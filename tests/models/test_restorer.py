@@ -188,3 +188,23 @@ def test_a_dry_run_sees_the_same_in_every_mode(mode):
         seen = model.trace()
     assert (seen.convolutions, seen.peak_bytes) == (expected.convolutions, expected.peak_bytes)
     assert model.trace().convolutions == expected.convolutions
+
+
+class Padded(Restorer):
+    def __init__(self):
+        super().__init__((2,), size_multiple=4, in_channels=2, config={})
+        self.up = nn.ConvTranspose2d(2, 2, 2, stride=2)
+
+    def forward(self, x, scale=None):
+        return self.crop(self.up(self.pad(x)), x, 2)
+
+
+@pytest.mark.parametrize("size", [(4, 8), (5, 6)])
+def test_an_exported_network_pads_and_crops_any_size(size):
+    """Whether the picture at hand in the export needs padding or not."""
+    model = Padded()
+    free = torch.export.Dim.DYNAMIC
+    exported = torch.export.export(model, (torch.rand(1, 2, *size),), dynamic_shapes=({2: free, 3: free},))
+    for other in [(4, 8), (5, 8), (4, 7), (6, 7), (9, 9)]:
+        x = torch.rand(1, 2, *other)
+        assert torch.allclose(exported.module()(x), model(x), atol=1e-6)

@@ -3,9 +3,11 @@
 from restorekit.layers.bicubic import BicubicUpsampler
 from restorekit.layers.cascade import Cascade, Chain
 from restorekit.layers.channel_attention import ChannelAttention
+from restorekit.layers.dense import DenseResidualBlock
 from restorekit.layers.desubpixel import Desubpixel
 from restorekit.layers.initialization import INITIALIZERS, initialize
 from restorekit.layers.mean_shift import DIV2K_MEAN, MeanShift
+from restorekit.layers.non_local import NonLocalBlock
 from restorekit.layers.residual import EResidualBlock, ResidualBlock
 from restorekit.layers.upsampler import PixelShuffleUpsampler
 
@@ -16,9 +18,11 @@ __all__ = [
     "Cascade",
     "Chain",
     "ChannelAttention",
+    "DenseResidualBlock",
     "Desubpixel",
     "EResidualBlock",
     "MeanShift",
+    "NonLocalBlock",
     "PixelShuffleUpsampler",
     "ResidualBlock",
     "initialize",

@@ -33,6 +33,20 @@ __all__ = [
     "Network",
     "PatchDiscriminator",
     "ProgressiveCARN",
+from restorekit.models.owan import OWAN, owan
+from restorekit.models.rdn import RDN, rdn
+from restorekit.models.registry import create_model, list_models
+from restorekit.models.restorer import Restorer
+from restorekit.models.ridnet import RIDNet, ridnet
+from restorekit.models.rnan import RNAN, rnan
+
+__all__ = [
+    "CARN",
+    "OWAN",
+    "RDN",
+    "RNAN",
+    "Network",
+    "RIDNet",
     "Restorer",
     "SRResNet",
     "VGGDiscriminator",
@@ -51,6 +65,10 @@ __all__ = [
     "pcarn_m",
     "progressive_carn",
     "rcan",
+    "owan",
+    "rdn",
+    "ridnet",
+    "rnan",
     "save_weights",
     "srcnn",
     "srresnet",

@@ -42,6 +42,20 @@ _CLASSES: dict[str, type[Restorer]] = {
     "SRCNN": SRCNN,
     "VDSR": VDSR,
     "ZSSR": ZSSR,
+from restorekit.models.owan import OWAN
+from restorekit.models.rdn import RDN
+from restorekit.models.restorer import Restorer
+from restorekit.models.ridnet import RIDNet
+from restorekit.models.rnan import RNAN
+
+__all__ = ["load_checkpoint", "load_weights", "save_weights"]
+
+_CLASSES: dict[str, type[Restorer]] = {
+    "CARN": CARN,
+    "OWAN": OWAN,
+    "RDN": RDN,
+    "RIDNet": RIDNet,
+    "RNAN": RNAN,
 }
 
 

@@ -15,6 +15,11 @@ from restorekit.models.srcnn import srcnn
 from restorekit.models.srresnet import srresnet
 from restorekit.models.vdsr import vdsr
 from restorekit.models.zssr import zssr
+from restorekit.models.owan import owan
+from restorekit.models.rdn import rdn
+from restorekit.models.restorer import Restorer
+from restorekit.models.ridnet import ridnet
+from restorekit.models.rnan import rnan
 
 
 class _Entry(NamedTuple):
@@ -36,6 +41,10 @@ _RESTORERS: dict[str, _Entry] = {
     "srcnn": _Entry(srcnn, ("super-resolution",)),
     "vdsr": _Entry(vdsr, ("super-resolution",)),
     "zssr": _Entry(zssr, ("super-resolution",)),
+    "owan": _Entry(owan, ("denoising", "jpeg-artifact-removal")),
+    "rdn": _Entry(rdn, ("super-resolution", "denoising", "jpeg-artifact-removal")),
+    "ridnet": _Entry(ridnet, ("denoising",)),
+    "rnan": _Entry(rnan, ("super-resolution", "denoising", "jpeg-artifact-removal")),
 }
 
 

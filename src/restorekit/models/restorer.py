@@ -68,7 +68,13 @@ class Restorer(Network, ABC):
 
     def crop(self, out: Tensor, x: Tensor, scale: int = 1) -> Tensor:
         """Cut what ``pad`` added to the picture ``x`` off its result."""
-        return out if self.size_multiple == 1 else out[..., : x.shape[-2] * scale, : x.shape[-1] * scale]
+        if self.size_multiple == 1:
+            return out
+        height, width = x.shape[-2] * scale, x.shape[-1] * scale
+        # An exported slice would tie the program to sizes that need padding, or to those that do not.
+        if torch.compiler.is_exporting():
+            return F.pad(out, (0, width - out.shape[-1], 0, height - out.shape[-2]))
+        return out[..., :height, :width]
 
     def check_input(self, x: Tensor) -> None:
         """Require pictures that the network can take.
