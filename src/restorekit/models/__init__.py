@@ -9,11 +9,15 @@ from restorekit.models.fold import fold_desubpixel
 from restorekit.models.fsrcnn import FSRCNN, fsrcnn
 from restorekit.models.merge_batch_norm import merge_batch_norm
 from restorekit.models.network import Network
+from restorekit.models.owan import OWAN, owan
 from restorekit.models.pcarn import pcarn, pcarn_m
 from restorekit.models.progressive_carn import ProgressiveCARN, progressive_carn
 from restorekit.models.rcan import RCAN, rcan
+from restorekit.models.rdn import RDN, rdn
 from restorekit.models.registry import create_model, list_models
 from restorekit.models.restorer import Restorer
+from restorekit.models.ridnet import RIDNet, ridnet
+from restorekit.models.rnan import RNAN, rnan
 from restorekit.models.srcnn import SRCNN, srcnn
 from restorekit.models.srresnet import MSRResNet, SRResNet, srresnet
 from restorekit.models.vdsr import VDSR, vdsr
@@ -23,7 +27,10 @@ __all__ = [
     "CARN",
     "EDSR",
     "FSRCNN",
+    "OWAN",
     "RCAN",
+    "RDN",
+    "RNAN",
     "SRCNN",
     "VDSR",
     "ZSSR",
@@ -33,19 +40,6 @@ __all__ = [
     "Network",
     "PatchDiscriminator",
     "ProgressiveCARN",
-from restorekit.models.owan import OWAN, owan
-from restorekit.models.rdn import RDN, rdn
-from restorekit.models.registry import create_model, list_models
-from restorekit.models.restorer import Restorer
-from restorekit.models.ridnet import RIDNet, ridnet
-from restorekit.models.rnan import RNAN, rnan
-
-__all__ = [
-    "CARN",
-    "OWAN",
-    "RDN",
-    "RNAN",
-    "Network",
     "RIDNet",
     "Restorer",
     "SRResNet",
@@ -61,11 +55,11 @@ __all__ = [
     "load_checkpoint",
     "load_weights",
     "merge_batch_norm",
+    "owan",
     "pcarn",
     "pcarn_m",
     "progressive_carn",
     "rcan",
-    "owan",
     "rdn",
     "ridnet",
     "rnan",

@@ -18,9 +18,13 @@ from restorekit.models.dncnn import DnCNN
 from restorekit.models.edsr import EDSR
 from restorekit.models.fsrcnn import FSRCNN
 from restorekit.models.network import Network, check_network
+from restorekit.models.owan import OWAN
 from restorekit.models.progressive_carn import ProgressiveCARN
 from restorekit.models.rcan import RCAN
+from restorekit.models.rdn import RDN
 from restorekit.models.restorer import Restorer
+from restorekit.models.ridnet import RIDNet
+from restorekit.models.rnan import RNAN
 from restorekit.models.srcnn import SRCNN
 from restorekit.models.srresnet import MSRResNet, SRResNet
 from restorekit.models.vdsr import VDSR
@@ -28,35 +32,24 @@ from restorekit.models.zssr import ZSSR
 
 __all__ = ["load_checkpoint", "load_weights", "save_weights"]
 
-_LARGEST = 4096
-
 _CLASSES: dict[str, type[Restorer]] = {
     "CARN": CARN,
-    "ProgressiveCARN": ProgressiveCARN,
-    "EDSR": EDSR,
-    "RCAN": RCAN,
-    "SRResNet": SRResNet,
-    "MSRResNet": MSRResNet,
     "DnCNN": DnCNN,
+    "EDSR": EDSR,
     "FSRCNN": FSRCNN,
-    "SRCNN": SRCNN,
-    "VDSR": VDSR,
-    "ZSSR": ZSSR,
-from restorekit.models.owan import OWAN
-from restorekit.models.rdn import RDN
-from restorekit.models.restorer import Restorer
-from restorekit.models.ridnet import RIDNet
-from restorekit.models.rnan import RNAN
-
-__all__ = ["load_checkpoint", "load_weights", "save_weights"]
-
-_CLASSES: dict[str, type[Restorer]] = {
-    "CARN": CARN,
+    "MSRResNet": MSRResNet,
     "OWAN": OWAN,
+    "ProgressiveCARN": ProgressiveCARN,
+    "RCAN": RCAN,
     "RDN": RDN,
     "RIDNet": RIDNet,
     "RNAN": RNAN,
+    "SRCNN": SRCNN,
+    "SRResNet": SRResNet,
+    "VDSR": VDSR,
+    "ZSSR": ZSSR,
 }
+_LARGEST = 4096  # no width or depth of a network here comes near
 
 
 def save_weights(model: Network, path: str | PathLike[str]) -> None:

@@ -7,19 +7,18 @@ from restorekit.models.carn import carn, carn_m
 from restorekit.models.dncnn import dncnn
 from restorekit.models.edsr import edsr
 from restorekit.models.fsrcnn import fsrcnn
+from restorekit.models.owan import owan
 from restorekit.models.pcarn import pcarn, pcarn_m
 from restorekit.models.progressive_carn import progressive_carn
 from restorekit.models.rcan import rcan
-from restorekit.models.restorer import Restorer
-from restorekit.models.srcnn import srcnn
-from restorekit.models.srresnet import srresnet
-from restorekit.models.vdsr import vdsr
-from restorekit.models.zssr import zssr
-from restorekit.models.owan import owan
 from restorekit.models.rdn import rdn
 from restorekit.models.restorer import Restorer
 from restorekit.models.ridnet import ridnet
 from restorekit.models.rnan import rnan
+from restorekit.models.srcnn import srcnn
+from restorekit.models.srresnet import srresnet
+from restorekit.models.vdsr import vdsr
+from restorekit.models.zssr import zssr
 
 
 class _Entry(NamedTuple):
@@ -30,21 +29,21 @@ class _Entry(NamedTuple):
 _RESTORERS: dict[str, _Entry] = {
     "carn": _Entry(carn, ("super-resolution",)),
     "carn_m": _Entry(carn_m, ("super-resolution",)),
+    "dncnn": _Entry(dncnn, ("denoising", "jpeg-artifact-removal")),
+    "edsr": _Entry(edsr, ("super-resolution", "denoising", "jpeg-artifact-removal")),
+    "fsrcnn": _Entry(fsrcnn, ("super-resolution",)),
+    "owan": _Entry(owan, ("denoising", "jpeg-artifact-removal")),
     "pcarn": _Entry(pcarn, ("super-resolution",)),
     "pcarn_m": _Entry(pcarn_m, ("super-resolution",)),
     "progressive_carn": _Entry(progressive_carn, ("super-resolution",)),
-    "edsr": _Entry(edsr, ("super-resolution", "denoising", "jpeg-artifact-removal")),
     "rcan": _Entry(rcan, ("super-resolution", "denoising", "jpeg-artifact-removal")),
-    "srresnet": _Entry(srresnet, ("super-resolution",)),
-    "dncnn": _Entry(dncnn, ("denoising", "jpeg-artifact-removal")),
-    "fsrcnn": _Entry(fsrcnn, ("super-resolution",)),
-    "srcnn": _Entry(srcnn, ("super-resolution",)),
-    "vdsr": _Entry(vdsr, ("super-resolution",)),
-    "zssr": _Entry(zssr, ("super-resolution",)),
-    "owan": _Entry(owan, ("denoising", "jpeg-artifact-removal")),
     "rdn": _Entry(rdn, ("super-resolution", "denoising", "jpeg-artifact-removal")),
     "ridnet": _Entry(ridnet, ("denoising",)),
     "rnan": _Entry(rnan, ("super-resolution", "denoising", "jpeg-artifact-removal")),
+    "srcnn": _Entry(srcnn, ("super-resolution",)),
+    "srresnet": _Entry(srresnet, ("super-resolution",)),
+    "vdsr": _Entry(vdsr, ("super-resolution",)),
+    "zssr": _Entry(zssr, ("super-resolution",)),
 }
 
 
