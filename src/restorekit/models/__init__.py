@@ -2,6 +2,7 @@
 
 from restorekit.models.carn import CARN, carn, carn_m
 from restorekit.models.checkpoints import load_checkpoint, load_weights, save_weights
+from restorekit.models.export import export_onnx
 from restorekit.models.fold import fold_desubpixel
 from restorekit.models.network import Network
 from restorekit.models.registry import create_model, list_models
@@ -14,6 +15,7 @@ __all__ = [
     "carn",
     "carn_m",
     "create_model",
+    "export_onnx",
     "fold_desubpixel",
     "list_models",
     "load_checkpoint",
