@@ -36,7 +36,8 @@ ALLOWED: dict[str, set[str]] = {
     "cli": _ALL_BUT_TRAIN | {"train"},
     "__main__": _ALL_BUT_TRAIN | {"train", "cli"},
 }
-OPTIONAL = {"accelerate", "matplotlib"}  # imported where used, because they may be absent
+# imported where used, because they may be absent
+OPTIONAL = {"accelerate", "matplotlib", "onnx", "onnxruntime", "onnxscript"}
 
 
 class Tree:
@@ -329,7 +330,7 @@ for name in restorekit.__all__:
         after = state()
         changed[name] = [key for key in before if after[key] != before[key]]
         before = after
-optional = [name for name in ("accelerate", "matplotlib") if name in sys.modules]
+optional = [name for name in ("accelerate", "matplotlib", "onnx", "onnxscript") if name in sys.modules]
 print(json.dumps({"changed": changed, "optional": optional}))
 """
 

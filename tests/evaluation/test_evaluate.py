@@ -171,6 +171,26 @@ def test_tiles_do_not_change_the_scores(folder):
     assert [record.psnr for record in tiled.records] == pytest.approx([record.psnr for record in whole.records])
 
 
+class Luma(models.Restorer):
+    """Nearest neighbours for one channel, with a weight so that it is a network."""
+
+    def __init__(self):
+        super().__init__([2], size_multiple=1, in_channels=1, config={})
+        self.gain = nn.Parameter(torch.ones(1))
+
+    def forward(self, x, scale=None):
+        self.check_input(x)
+        return self.gain * nearest(self.pick_scale(scale))(x)
+
+
+def test_a_network_for_grey_is_scored_on_colour(folder):
+    """Its luma is compared; enlarging the chroma by another kernel moves the score through rounding and clipping."""
+    result = evaluate(Luma(), folder, scale=2)
+    for record in result.records:
+        assert record.psnr == pytest.approx(expected(folder, record.name, 2)[0], abs=0.05)
+    assert result.psnr != evaluate(nearest(2), folder, scale=2).psnr
+
+
 def test_self_ensemble_is_used_and_recorded(folder):
     model = network()
     plain = evaluate(model, folder, scale=2)

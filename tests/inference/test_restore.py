@@ -10,9 +10,9 @@ import torch
 from PIL import Image
 from torch import nn
 
-from restorekit.image import resize, write_image
+from restorekit.image import resize, rgb_to_ycbcr, write_image, ycbcr_to_rgb
 from restorekit.inference import restore, self_ensemble
-from restorekit.models import carn, carn_m
+from restorekit.models import Restorer, carn, carn_m
 
 SCALE = 2
 HEIGHT, WIDTH = 7, 10
@@ -434,6 +434,81 @@ def test_result_does_not_share_memory_with_the_picture():
 def test_both_networks(build):
     net, x = network(4, build), torch.rand(1, 3, 5, 6)
     torch.testing.assert_close(restore(net, x), run(net, x), rtol=0, atol=1e-6)
+
+
+# Networks of one channel
+
+
+class Grey(Restorer):
+    """A small network for the luma, whose result depends on where its pixels lie."""
+
+    def __init__(self, scale=SCALE, in_channels=1, kernel=3, size_multiple=1):
+        super().__init__([scale], size_multiple=size_multiple, in_channels=in_channels, config={})
+        self.conv = nn.Conv2d(in_channels, in_channels * scale**2, kernel, padding=kernel // 2)
+
+    def forward(self, x, scale=None):
+        self.check_input(x)
+        assert x.shape[-2] % self.size_multiple == x.shape[-1] % self.size_multiple == 0
+        return torch.nn.functional.pixel_shuffle(self.conv(x).tanh(), self.pick_scale(scale))
+
+
+def grey_network(**options):
+    torch.manual_seed(0)
+    return Grey(**options)
+
+
+def expected_luma(net, x, run=run):
+    """By definition: the network's luma, and chroma enlarged with a cubic kernel."""
+    grey, *chroma = rgb_to_ycbcr(x).unbind(1)
+    enlarged = [resize(plane[:, None], net.scale) for plane in chroma]
+    return ycbcr_to_rgb(torch.cat([run(net, grey[:, None]), *enlarged], dim=1))
+
+
+@pytest.mark.parametrize("scale", [1, 2, 3])
+@pytest.mark.parametrize("size", [(HEIGHT, WIDTH), (1, 1), (9, 2)])
+def test_grey_network_restores_the_luma_of_colour(scale, size):
+    net, x = grey_network(scale=scale), torch.rand(2, 3, *size)
+    torch.testing.assert_close(restore(net, x), expected_luma(net, x), rtol=0, atol=1e-6)
+    wanted = expected_luma(net, x, self_ensemble)
+    torch.testing.assert_close(restore(net, x, self_ensemble=True), wanted, rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize("channels", [None, 1, 2, 3, 4])
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.float32])
+def test_grey_network_takes_every_kind_of_picture(dtype, channels):
+    net, array = grey_network(), random(HEIGHT, WIDTH, *([channels] if channels else []), dtype=dtype)
+    x = planes(array if channels else array[..., None])
+    colours = x.shape[1] - (x.shape[1] in {2, 4})
+    wanted = expected_luma(net, x[:, :3]) if colours == 3 else run(net, x[:, :1])
+    wanted = torch.cat([wanted, resize(x[:, colours:], SCALE)], dim=1) if x.shape[1] > colours else wanted
+    out = restore(net, array)
+    assert (out.dtype, out.ndim) == (dtype, array.ndim)
+    floats = wanted[0].permute(1, 2, 0).double().numpy().reshape(out.shape)
+    if dtype == np.float32:
+        np.testing.assert_allclose(out, floats, rtol=0, atol=2e-6)
+    else:
+        check_levels(out, floats, np.iinfo(dtype).max)
+
+
+@pytest.mark.parametrize("kernel", [1, 3, 9])  # a halo below, at and above what the chroma needs
+@pytest.mark.parametrize("options", [{"scale": 1, "size_multiple": 2}, {"scale": 2}, {"scale": 3}])
+def test_grey_network_on_colour_is_the_same_in_tiles(kernel, options):
+    net, x = grey_network(kernel=kernel, **options).double(), torch.rand(2, 3, 23, 17, dtype=torch.float64)
+    whole = restore(net, x)
+    for tile in (1, 5, 8):
+        torch.testing.assert_close(restore(net, x, tile=tile), whole, rtol=0, atol=1e-12)
+
+
+def test_grey_network_in_half_precision_leaves_the_chroma_alone():
+    net, x = grey_network(scale=1), torch.rand(1, 3, HEIGHT, WIDTH)
+    out = restore(net, x, dtype=torch.bfloat16)
+    torch.testing.assert_close(rgb_to_ycbcr(out)[:, 1:], rgb_to_ycbcr(x)[:, 1:], rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize(("channels", "picture"), [(2, 1), (2, 3), (4, 3), (4, 1), (1, 5)])
+def test_networks_of_other_channels_take_only_their_own(channels, picture):
+    with pytest.raises(ValueError, match=f"Grey takes {channels} channels, the picture has {picture}"):
+        restore(grey_network(in_channels=channels), torch.rand(1, picture, 4, 4))
 
 
 # Bad input

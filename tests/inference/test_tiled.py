@@ -11,6 +11,7 @@ from restorekit.inference import restore, tiled
 from restorekit.models import Restorer, carn, carn_m
 
 module = importlib.import_module("restorekit.inference.tiled")
+restoring = importlib.import_module("restorekit.inference.restore")
 
 SMALL = {"channels": 8, "blocks": 2, "units": 1}
 
@@ -179,20 +180,29 @@ def test_memory_is_counted_once_and_forgotten_with_the_network():
 
 def test_a_network_that_sees_everything_is_refused_with_tiles_and_runs_whole():
     net, x = Pooling(), noise(1, 3, 6, 5)
-    with pytest.raises(ValueError, match=r"Pooling sees the whole picture.*tile=None"):
+    with pytest.raises(ValueError, match=r"Pooling sees the whole picture.*restore\(model, image, tile="):
         tiled(net, x, tile=3)
-    with pytest.raises(ValueError, match="Pooling sees the whole picture"):
-        restore(net, x, tile=3)
     expected = whole(net, x)
     assert difference(tiled(net, x, tile="auto"), expected) < 1e-6
     assert difference(restore(net, x), expected) < 1e-6
     assert difference(restore(net, x, tile="auto"), expected) < 1e-6
 
 
+def test_a_number_tiles_a_network_that_sees_everything_with_the_stated_halo():
+    """Each tile is what the network makes of it and its surroundings alone, so the result differs from the whole."""
+    net, x, halo = Pooling(), noise(1, 3, 7, 100), restoring.GLOBAL_HALO
+    seen = Counting(net)
+    out = restore(net, x, tile=50)
+    assert seen.sizes == [(1, 3, 7, 50 + halo)] * 2
+    assert difference(out[..., :100], whole(net, x[..., : 50 + halo])[..., :100]) < 1e-6
+    assert difference(out[..., 100:], whole(net, x[..., 50 - halo :])[..., 2 * halo :]) < 1e-6
+    assert difference(out, whole(net, x)) > 1e-3
+
+
 def test_a_network_that_sees_everything_runs_whole_beyond_every_budget(monkeypatch):
     net, x = Pooling(), noise(1, 3, 6, 5)
     monkeypatch.setattr(module, "TILE_MEMORY", 1)
-    monkeypatch.setattr(importlib.import_module("restorekit.inference.restore"), "WHOLE_MEMORY", 1)
+    monkeypatch.setattr(restoring, "WHOLE_MEMORY", 1)
     assert difference(restore(net, x), whole(net, x)) < 1e-6
     assert difference(tiled(net, x), whole(net, x)) < 1e-6
 

@@ -5,12 +5,11 @@ from os import PathLike
 from typing import Any, Literal, TypeVar, overload
 
 import torch
-import torch.nn.functional as F
 from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
-from restorekit.image import MAX_PIXELS, resize
+from restorekit.image import MAX_PIXELS, resize, rgb_to_ycbcr, ycbcr_to_rgb
 from restorekit.inference._pictures import open_picture, put, to_float
 from restorekit.inference._running import check_restorer, evaluating, fitted, placed
 from restorekit.inference.self_ensemble import self_ensemble as average
@@ -20,6 +19,10 @@ from restorekit.models import Restorer
 WHOLE_MEMORY = 4 * 2**30
 """Bytes of intermediate tensors up to which ``tile=None`` runs a picture in one piece."""
 
+GLOBAL_HALO = 32
+"""Input pixels read around each tile of a network that sees the whole picture, where no halo would be enough."""
+
+_CHROMA_HALO = 2  # of the cubic kernel that enlarges colour beside a network for grey
 _LUMA = (0.299, 0.587, 0.114)
 
 _Image = TypeVar("_Image", Image.Image, NDArray[Any], Tensor)
@@ -65,9 +68,10 @@ def restore(
 ) -> Any:
     """Restore a picture and give it back as what it was.
 
-    Grey pictures are restored as colour with equal channels and come back grey. Transparency is enlarged by itself,
-    with a cubic kernel. Palette pictures are restored in colour and given a new palette of 256 colours. 16 bits per
-    channel stay 16 bits.
+    Grey pictures are restored as colour with equal channels and come back grey. A network of one channel restores the
+    luma (BT.601) of a colour picture, whose chroma is enlarged with a cubic kernel, as the papers of such networks do.
+    Transparency is enlarged by itself, with the same kernel. Palette pictures are restored in colour and given a new
+    palette of 256 colours. 16 bits per channel stay 16 bits.
 
     Args:
         model: Network from this library. It is left as it is: mode, device and dtype. One that is in training mode is
@@ -77,6 +81,9 @@ def restore(
         scale: Factor of a multi-scale network.
         tile: Side of tiles in input pixels; "auto" picks it from a memory budget. None runs the picture in one piece
             unless that takes more than ``WHOLE_MEMORY`` bytes, and then does as "auto"; tiles do not change the result.
+            Only a network that sees the whole picture (``receptive_radius`` None) cannot be tiled without a change: it
+            runs in one piece unless ``tile`` is a number, and then each tile sees itself and ``GLOBAL_HALO`` pixels
+            around it.
         self_ensemble: Average over the 8 flips and rotations; 8 times the work.
         device: Where to compute; the network's own device if None. The picture and the result stay where they are.
         dtype: Floating-point type to compute in; the network's own if None.
@@ -91,8 +98,8 @@ def restore(
 
     Raises:
         TypeError: ``model`` is no network of this library, or ``image`` no picture.
-        ValueError: A wrong shape, an unreadable file, a kind of picture that is not accepted (CMYK, animations), or a
-            scale that the network does not hold.
+        ValueError: A wrong shape, an unreadable file, a kind of picture that is not accepted (CMYK, animations), a
+            number of channels that the network does not take, or a scale that it does not hold.
         FloatingPointError: The output is not finite and the result would be integers, which cannot show it.
 
     Example:
@@ -105,15 +112,18 @@ def restore(
     factor = model.pick_scale(scale)
     picture = open_picture(image, max_pixels)
     colours = picture.planes.shape[1] - picture.has_alpha
-    if colours not in {1, model.in_channels}:
+    if colours != model.in_channels and {colours, model.in_channels} != {1, 3}:
         raise ValueError(f"{type(model).__name__} takes {model.in_channels} channels, the picture has {colours}")
     net = placed(model, device, dtype)
     out = picture.empty_result(factor)
-    x = _pad(picture.planes[:, :colours], net.size_multiple)
+    x = picture.planes[:, :colours]
+    if net.size_multiple > 1:  # tiles and flips must see the grid of the whole picture
+        x = net.pad(to_float(x))
     side = _resolve_tile(net, x, factor, tile)
+    halo = _halo(net, colours) if side else 0
     run = _runner(net, factor, colours, average if self_ensemble else None)
     with evaluating(net):
-        for where, part in restored_tiles(net, x, scale=factor, tile=side, run=run, progress=progress):
+        for where, part in restored_tiles(net, x, scale=factor, tile=side, halo=halo, run=run, progress=progress):
             pictures, rows, columns = where
             target = out[pictures, :colours, rows, columns]
             put(target, part[..., : target.shape[-2], : target.shape[-1]])
@@ -129,10 +139,10 @@ def _resolve_tile(model: Restorer, x: Tensor, scale: int, tile: int | Literal["a
     return None if fits else resolve_tile(model, x, scale, "auto")
 
 
-def _pad(x: Tensor, multiple: int) -> Tensor:
-    """Repeat the last row and column up to a multiple, so that tiles and flips see the grid of the whole picture."""
-    bottom, right = (-x.shape[-2]) % multiple, (-x.shape[-1]) % multiple
-    return F.pad(to_float(x), (0, right, 0, bottom), mode="replicate") if bottom or right else x
+def _halo(net: Restorer, colours: int) -> int:
+    radius = net.receptive_radius
+    halo = GLOBAL_HALO if radius is None else radius
+    return max(halo, _CHROMA_HALO) if colours > net.in_channels else halo
 
 
 def _runner(
@@ -146,11 +156,18 @@ def _runner(
         restored: Tensor = net(fitted(x, weight), scale=scale)
         return restored
 
+    def run_channels(x: Tensor) -> Tensor:
+        x = x.to(weight)
+        return ensemble(forward, x) if ensemble else forward(x)
+
     def run(tile: Tensor) -> Tensor:
-        x = to_float(tile).to(weight)
+        x = to_float(tile).to(weight.device)
         if colours < net.in_channels:
-            x = x.expand(-1, net.in_channels, -1, -1)
-        restored = ensemble(forward, x) if ensemble else forward(x)
-        return (restored * luma).sum(dim=1, keepdim=True) if colours < net.in_channels else restored
+            return (run_channels(x.expand(-1, net.in_channels, -1, -1)) * luma).sum(dim=1, keepdim=True)
+        if colours == net.in_channels:
+            return run_channels(x)
+        x = x.to(torch.promote_types(x.dtype, torch.float32))  # a network in bfloat16 need not coarsen the colour
+        ycbcr = rgb_to_ycbcr(x)
+        return ycbcr_to_rgb(torch.cat([run_channels(ycbcr[:, :1]).to(x), resize(ycbcr[:, 1:], scale)], dim=1))
 
     return run

@@ -76,17 +76,12 @@ def restored_tiles(
     *,
     scale: int,
     tile: int | None,
+    halo: int,
     run: Callable[[Tensor], Tensor],
     progress: bool,
 ) -> Iterator[tuple[tuple[slice, slice, slice], Tensor]]:
     """Restore picture after picture, tile after tile; yield where each result belongs in (N, rows, columns)."""
     height, width = x.shape[-2:]
-    halo = model.receptive_radius if tile else 0
-    if halo is None:
-        raise ValueError(
-            f"{type(model).__name__} sees the whole picture (it pools or attends globally), so tiles would change its "
-            "result; run it with tile=None"
-        )
     rows = _spans(height, tile or height, halo, model.size_multiple)
     columns = _spans(width, tile or width, halo, model.size_multiple)
     places = [(i, row, column) for i in range(len(x)) for row in rows for column in columns]
@@ -106,6 +101,17 @@ def resolve_tile(model: Restorer, x: Tensor, scale: int, tile: int | Literal["au
     if memory_per_pixel(model, scale) * x.shape[-2] * x.shape[-1] <= TILE_MEMORY or model.receptive_radius is None:
         return None
     return automatic_tile(model, scale, TILE_MEMORY)
+
+
+def _exact_halo(model: Restorer) -> int:
+    """The halo with which tiles do not change the result."""
+    radius = model.receptive_radius
+    if radius is None:
+        raise ValueError(
+            f"{type(model).__name__} sees the whole picture (it pools or attends globally), so tiles would change its "
+            "result; run it whole, or accept the change with inference.restore(model, image, tile=...)"
+        )
+    return radius
 
 
 def tiled(
@@ -147,6 +153,7 @@ def tiled(
     factor = model.pick_scale(scale)
     weight = next(model.parameters())
     side = resolve_tile(model, x, factor, tile)
+    halo = _exact_halo(model) if side else 0
     out = x.new_empty(len(x), model.in_channels, x.shape[-2] * factor, x.shape[-1] * factor)
     with evaluating(model):
 
@@ -155,7 +162,7 @@ def tiled(
             return restored
 
         for (pictures, rows, columns), part in restored_tiles(
-            model, x, scale=factor, tile=side, run=run, progress=progress
+            model, x, scale=factor, tile=side, halo=halo, run=run, progress=progress
         ):
             out[pictures, :, rows, columns] = part
     return out

@@ -5,6 +5,7 @@ from restorekit.models.checkpoints import load_checkpoint, load_weights, save_we
 from restorekit.models.discriminators import MultiScaleDiscriminator, PatchDiscriminator, VGGDiscriminator
 from restorekit.models.dncnn import DnCNN, dncnn
 from restorekit.models.edsr import EDSR, edsr
+from restorekit.models.export import export_onnx
 from restorekit.models.fold import fold_desubpixel
 from restorekit.models.fsrcnn import FSRCNN, fsrcnn
 from restorekit.models.merge_batch_norm import merge_batch_norm
@@ -49,6 +50,7 @@ __all__ = [
     "create_model",
     "dncnn",
     "edsr",
+    "export_onnx",
     "fold_desubpixel",
     "fsrcnn",
     "list_models",
