@@ -6,7 +6,7 @@ import sys
 import deployment
 import pytest
 import torch
-from contract.test_restorers import CASES, build
+from contract.cases import CASES, build
 from torch import nn
 
 from restorekit.models import Restorer
