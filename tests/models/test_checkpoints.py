@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 import torch.nn.functional as F
-from models import published
+from models import published, published_plain
 from models.published import published_weights
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
@@ -536,6 +536,16 @@ def test_damaged_lists_of_sizes_are_refused(options, message, target):
     save_file(model.state_dict(), target, metadata=metadata | {"config": json.dumps(model.config | options)})
     with pytest.raises(ValueError, match=message):
         load_checkpoint(target)
+
+
+def test_the_caller_says_what_the_tensors_do_not_tell(save):
+    path = save(published_weights(published_plain.fsrcnn(channels=6, shrunk=4, blocks=1)))
+    assert load_checkpoint(path, scale=3).scale == 3
+    assert load_checkpoint(path, scale=2).scale == 2
+    with pytest.raises(ValueError, match="holds FSRCNN and leaves no channels open"):
+        load_checkpoint(path, scale=3, channels=8)
+    with pytest.raises(ValueError, match="holds CARN and leaves no scale open"):
+        load_checkpoint(save(published_weights(published.carn(single=2, channels=8))), scale=2)
 
 
 def test_networks_with_far_more_layers_than_tensors_are_refused(own_file):

@@ -75,7 +75,7 @@ def test_a_file_for_rgb_is_read(save):
 
 
 def test_a_file_does_not_tell_its_scale(save):
-    message = r"FSRCNN, but its tensors do not tell scale: build FSRCNN with the right value and .*models\.load_weights"
+    message = r"FSRCNN, but its tensors do not tell scale: say it, models\.load_checkpoint\(path, scale=...\)"
     with pytest.raises(ValueError, match=message):
         load_checkpoint(save(published_weights(published_plain.fsrcnn())))
 

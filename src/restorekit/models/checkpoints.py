@@ -82,7 +82,7 @@ def save_weights(model: Network, path: str | PathLike[str]) -> None:
         save_file(tensors, beside, metadata=metadata)
 
 
-def load_checkpoint(path: str | PathLike[str]) -> Restorer:
+def load_checkpoint(path: str | PathLike[str], **unsaid: Any) -> Restorer:
     """Build the network that a checkpoint holds, recognising architecture and options from the file.
 
     Reads files of ``save_weights``, and those that authors published of the networks here: CARN and its relatives,
@@ -91,6 +91,8 @@ def load_checkpoint(path: str | PathLike[str]) -> Restorer:
 
     Args:
         path: Checkpoint: safetensors, or a PyTorch file that holds tensors only. Nothing in it is executed.
+        **unsaid: Options that change what is computed and that the tensors do not tell, such as ``scale`` for FSRCNN;
+            the error names them where they are needed.
 
     Returns:
         The network with its weights, in float32, on the CPU, in evaluation mode.
@@ -110,12 +112,7 @@ def load_checkpoint(path: str | PathLike[str]) -> Restorer:
     stored, metadata = read_tensors(path)
     layouts = {name: architecture.layouts for name, architecture in _CLASSES.items()}
     name, config, tensors = interpret(stored, metadata, layouts, path)
-    unsaid = [option for option, value in config.items() if value is UNSAID]
-    if unsaid:
-        raise ValueError(
-            f"{path} holds {name}, but its tensors do not tell {', '.join(unsaid)}: "
-            f"build {name} with the right value and read the file into it with models.load_weights"
-        )
+    config |= _answers(name, config, unsaid, path)
     _check_sizes(config, path)
     with torch.device("meta"), _Budget(len(tensors)):
         sketch = _build(name, config, path)  # shapes are compared before any memory is taken
@@ -124,6 +121,22 @@ def load_checkpoint(path: str | PathLike[str]) -> Restorer:
         model = _build(name, config, path)
     model.load_state_dict(tensors)
     return model.eval()
+
+
+def _answers(
+    name: str, config: Mapping[str, Any], given: Mapping[str, Any], path: str | PathLike[str]
+) -> Mapping[str, Any]:
+    """The caller's values of the options that the file leaves open: of all of those and of no others."""
+    asked = {option for option, value in config.items() if value is UNSAID}
+    if told := sorted(set(given) - asked):
+        raise ValueError(f"{path} holds {name} and leaves no {', '.join(told)} open; read it without")
+    if missing := sorted(asked - set(given)):
+        example = ", ".join(f"{option}=..." for option in missing)
+        raise ValueError(
+            f"{path} holds {name}, but its tensors do not tell {', '.join(missing)}: "
+            f"say it, models.load_checkpoint(path, {example})"
+        )
+    return given
 
 
 def _check_sizes(config: Mapping[str, Any], path: str | PathLike[str]) -> None:

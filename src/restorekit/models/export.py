@@ -1,6 +1,7 @@
 """Writing a network as an ONNX file that takes pictures of any size."""
 
 import copy
+import logging
 import os
 import warnings
 
@@ -68,6 +69,16 @@ class _Single(nn.Module):
 
 
 def _export(single: _Single, x: Tensor) -> torch.onnx.ONNXProgram:
+    log = logging.getLogger("torch.onnx._internal.exporter._registration")
+    level = log.level
+    log.setLevel(logging.ERROR)  # it warns that torchvision, which no network here uses, is not installed
+    try:
+        return _traced(single, x)
+    finally:
+        log.setLevel(level)
+
+
+def _traced(single: _Single, x: Tensor) -> torch.onnx.ONNXProgram:
     with warnings.catch_warnings():
         # torch's exporter, about its own code
         warnings.filterwarnings("ignore", r"`isinstance\(treespec, LeafSpec\)` is deprecated", FutureWarning)
