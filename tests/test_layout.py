@@ -30,6 +30,7 @@ PRIVATE = {
     "models/_layouts/carn.py": "tests/models/test_carn.py",
     "models/_layouts/discriminators.py": "tests/models/test_discriminators.py",
     "models/_layouts/edsr.py": "tests/models/test_edsr.py",
+    "models/_layouts/mepsnet.py": "tests/models/test_mepsnet.py",
     "models/_layouts/rcan.py": "tests/models/test_rcan.py",
     "models/_layouts/srresnet.py": "tests/models/test_srresnet.py",
     "models/_layouts/layout.py": "tests/models/test_checkpoints.py",

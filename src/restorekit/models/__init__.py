@@ -5,6 +5,7 @@ from restorekit.models.checkpoints import load_checkpoint, load_weights, save_we
 from restorekit.models.discriminators import MultiScaleDiscriminator, PatchDiscriminator, VGGDiscriminator
 from restorekit.models.edsr import EDSR, edsr
 from restorekit.models.fold import fold_desubpixel
+from restorekit.models.mepsnet import MEPSNet, mepsnet
 from restorekit.models.network import Network
 from restorekit.models.pcarn import pcarn, pcarn_m
 from restorekit.models.progressive_carn import ProgressiveCARN, progressive_carn
@@ -17,6 +18,7 @@ __all__ = [
     "CARN",
     "EDSR",
     "RCAN",
+    "MEPSNet",
     "MSRResNet",
     "MultiScaleDiscriminator",
     "Network",
@@ -33,6 +35,7 @@ __all__ = [
     "list_models",
     "load_checkpoint",
     "load_weights",
+    "mepsnet",
     "pcarn",
     "pcarn_m",
     "progressive_carn",

@@ -15,6 +15,7 @@ from restorekit.models._layouts.layout import UNSAID, StateDict
 from restorekit.models._loading import FORMAT, FORMAT_VERSION, check_tensors, interpret, load_weights, read_tensors
 from restorekit.models.carn import CARN
 from restorekit.models.edsr import EDSR
+from restorekit.models.mepsnet import MEPSNet
 from restorekit.models.network import Network, check_network
 from restorekit.models.progressive_carn import ProgressiveCARN
 from restorekit.models.rcan import RCAN
@@ -30,6 +31,7 @@ _CLASSES: dict[str, type[Restorer]] = {
     "RCAN": RCAN,
     "SRResNet": SRResNet,
     "MSRResNet": MSRResNet,
+    "MEPSNet": MEPSNet,
 }
 
 

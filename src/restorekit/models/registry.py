@@ -5,6 +5,7 @@ from typing import Any, NamedTuple
 
 from restorekit.models.carn import carn, carn_m
 from restorekit.models.edsr import edsr
+from restorekit.models.mepsnet import mepsnet
 from restorekit.models.pcarn import pcarn, pcarn_m
 from restorekit.models.progressive_carn import progressive_carn
 from restorekit.models.rcan import rcan
@@ -25,6 +26,7 @@ _RESTORERS: dict[str, _Entry] = {
     "progressive_carn": _Entry(progressive_carn, ("super-resolution",)),
     "edsr": _Entry(edsr, ("super-resolution", "denoising", "jpeg-artifact-removal")),
     "rcan": _Entry(rcan, ("super-resolution", "denoising", "jpeg-artifact-removal")),
+    "mepsnet": _Entry(mepsnet, ("denoising", "mixed-distortions")),
     "srresnet": _Entry(srresnet, ("super-resolution",)),
 }
 
