@@ -60,6 +60,12 @@ CASES |= {
     "srresnet without normalisation x8": Case("srresnet", {"scale": 8, "batch_norm": False, **_RESIDUAL}, export=False),
 }
 
+_EXPERTS = {"units": 2, "blocks": 2, "channels": 4, "extraction_channels": 8}
+CASES |= {
+    "mepsnet": Case("mepsnet", {"experts": 2, "num_templates": 3, **_EXPERTS}),
+    "mepsnet without sharing": Case("mepsnet", {"experts": 1, "num_templates": None, **_EXPERTS}, export=False),
+}
+
 
 def build(case):
     """A network whose every weight matters: He-normal convolutions, no parameter at an inert initial value."""

@@ -31,9 +31,6 @@ class SResidualBlock(nn.Module):
         Ahn's thesis, section 7.4.2 and Figure 7.4 (SResidual).
     """
 
-    conv1: nn.Module
-    conv2: nn.Module
-
     def __init__(self, bank: TemplateBank, *, coefficients: Tensor | None = None) -> None:
         super().__init__()
         count, height, width = _check_keeps_shape(bank)

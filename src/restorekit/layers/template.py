@@ -56,7 +56,12 @@ class TemplateBank(nn.Module):
             nn.init.kaiming_normal_(template)
 
     def mix(self, coefficients: Tensor) -> Tensor:
-        """The kernel sum_j coefficients_j T_j, (out, in, height, width), for coefficients (K,)."""
+        """The kernel sum_j coefficients_j T_j, (out, in, height, width), for coefficients (K,).
+
+        Raises:
+            ValueError: Coefficients of another number, dtype or device than the templates.
+        """
+        _check_fit(self.templates, coefficients)
         with _without_autocast(self.templates.device.type):
             return (coefficients @ self.templates.flatten(1)).view(self.templates.shape[1:])
 
@@ -96,8 +101,8 @@ def orthogonal_coefficients(layers: int, num_templates: int, *, generator: torch
 
     Source:
         Released MEPSNet, one matrix for each expert. There the layer j (0, 1) of block b of unit u takes the row
-        u * blocks + 2 b + j, so that units start with equal coefficients and some rows go unused; the order meant,
-        2 (u * blocks + b) + j, is this one.
+        u * blocks + 2 b + j instead of 2 (u * blocks + b) + j, the order meant and the one here. So some layers have
+        the same row, and stay equal in training too: their parameters are views of one matrix and share its memory.
     """
     check_integer(layers, "layers", 1)
     check_integer(num_templates, "num_templates", 1)
@@ -143,7 +148,8 @@ class SConv2d(nn.Module):
     Raises:
         TypeError: ``bank`` is no ``TemplateBank``.
         ValueError: An option that ``nn.Conv2d`` refuses, output channels of the bank that ``groups`` does not divide,
-            or coefficients of another shape.
+            or coefficients of another shape. When called: bank and layer are on different devices or of different
+            dtypes.
 
     Example:
         >>> layer = SConv2d(TemplateBank(4, 8, 16, 3), stride=2, padding=1)
@@ -216,13 +222,12 @@ class SConv2d(nn.Module):
         return F.conv2d(x, kernel, self.bias, self.stride, self.padding, self.dilation, self.groups)
 
     def kernel(self) -> Tensor:
-        """The mixed kernel (out_channels, in_channels / groups, height, width).
+        """The mixed kernel (out_channels, in_channels / groups, height, width), to be read only.
 
         Raises:
-            ValueError: The bank is on another device than the coefficients, or of another dtype or number of templates.
+            ValueError: The bank has another device, dtype or number of templates than the layer.
         """
         sources = [self.bank.templates, self.coefficients]
-        _check_fit(*sources)
         if not self._may_keep(sources):
             return self.bank.mix(self.coefficients)
         state = [(id(t), t._version, t.data_ptr(), t.dtype, t.device) for t in sources]
@@ -230,7 +235,8 @@ class SConv2d(nn.Module):
         if mixed is None or mixed.state != state:
             with torch.inference_mode(False), torch.no_grad():  # usable later where inputs have gradients
                 mixed = _Mixed(state, [*sources, *(t.detach() for t in sources)], self.bank.mix(self.coefficients))
-            if type(mixed.kernel) is Tensor:  # not something symbolic of a mode that watches
+            # Inside function transforms and dispatch modes it may be a stand-in that means nothing later.
+            if type(mixed.kernel) is Tensor and torch.func.debug_unwrap(mixed.kernel) is mixed.kernel:
                 self._mixed = mixed
         return mixed.kernel
 

@@ -13,7 +13,6 @@ from restorekit.layers import (
     MeanShift,
     SConv2d,
     SharedResidualInResidual,
-    SResidualBlock,
     TemplateBank,
     orthogonal_coefficients,
 )
@@ -48,17 +47,14 @@ def _units(bank: TemplateBank, units: int, blocks: int) -> list[SharedResidualIn
     return [SharedResidualInResidual(bank, blocks, coefficients=own) for own in torch.split(rows, 2 * blocks)]
 
 
-def _give_kernels(unit: nn.Module) -> None:
-    """End the sharing: each layer becomes an ordinary convolution, drawn on its own."""
-    for block in unit.modules():
-        if isinstance(block, SResidualBlock):
-            block.conv1, block.conv2 = _plain(block.conv1), _plain(block.conv2)
-
-
-def _plain(layer: SConv2d) -> nn.Conv2d:
-    plain = layer.fuse()
-    nn.init.kaiming_normal_(plain.weight)
-    return plain
+def _end_sharing(network: nn.Module) -> None:
+    """Make each layer an ordinary convolution, drawn on its own."""
+    for block in list(network.modules()):
+        for name, layer in list(block.named_children()):
+            if isinstance(layer, SConv2d):
+                plain = layer.fuse()
+                nn.init.kaiming_normal_(plain.weight)
+                setattr(block, name, plain)
 
 
 @final
@@ -96,8 +92,8 @@ class MEPSNet(Restorer):
         24 numbers of two mean shifts, which are constants here: 2,241,187. Of the sizes that Table 7.3 prints only this
         one, with 3 experts, agrees with that code; the rest of the table cannot be rebuilt from it. The layers of an
         expert start from the rows of one orthogonal matrix in their order, where the released code takes some rows
-        twice and others never (``layers.orthogonal_coefficients``). Its files take pictures in 0 to 255: absorbed when
-        they are read.
+        twice and others never (``layers.orthogonal_coefficients``); in its files the layers of such a row have equal
+        coefficients. They take pictures in 0 to 255, which is absorbed when they are read.
     """
 
     layouts: ClassVar[tuple[Layout, ...]] = MEPSNET_LAYOUTS
@@ -145,7 +141,7 @@ class MEPSNet(Restorer):
         self.exit = nn.Conv2d(width // 2, in_channels, 3, padding=1)
         self.put_mean = MeanShift(colour, sign=1)
         if num_templates is None:
-            _give_kernels(self)
+            _end_sharing(self)
             del self.bank
 
     def forward(self, x: Tensor, scale: int | None = None) -> Tensor:
