@@ -8,6 +8,7 @@ import torch.nn.functional as F
 from hypothesis import assume, given
 from hypothesis import strategies as st
 from torch import nn
+from torch._subclasses import FakeTensor, FakeTensorMode
 
 from restorekit.layers import SConv2d, TemplateBank, orthogonal_coefficients
 
@@ -206,6 +207,24 @@ def test_function_transforms_leave_nothing_behind():
     assert pickle.dumps(network.first.kernel())  # which a stand-in of a transform refuses
 
 
+def test_several_networks_run_at_once():
+    networks, x = [Shared().eval() for _ in range(3)], features(1, 4, 5, 6)
+    weights, buffers = torch.func.stack_module_state(networks)
+    with torch.no_grad():
+        call = torch.func.vmap(lambda w, b: torch.func.functional_call(networks[0], (w, b), x))
+        together = call({name: w.detach() for name, w in weights.items()}, buffers)
+        assert torch.allclose(together, torch.stack([network(x) for network in networks]), atol=1e-5)
+
+
+def test_a_dry_run_leaves_nothing_behind():
+    network, x = Shared().eval(), features(1, 4, 5, 6)
+    with torch.no_grad():
+        expected = copy.deepcopy(network)(x)
+        with FakeTensorMode(allow_non_fake_inputs=True):
+            assert isinstance(network(x), FakeTensor)
+        assert torch.equal(network(x), expected)
+
+
 # The kernel that is kept
 
 
@@ -244,6 +263,15 @@ def _replace_bank_tensor(network):
     network.bank.templates = nn.Parameter(network.bank.templates.detach() * 2)
 
 
+def _replace_with_a_view(network):
+    """The new parameter lies where the old one lay and has seen as many changes."""
+    version = network.first.coefficients._version
+    network.first.coefficients = nn.Parameter(network.first.coefficients.data)
+    for _ in range(version):
+        network.first.coefficients.mul_(2)
+    assert network.first.coefficients._version == version > 0
+
+
 def _point_elsewhere_twice(network):
     """So that the second may lie where the first lay."""
     for _ in range(2):
@@ -277,6 +305,7 @@ CHANGES = {
     "one coefficient": lambda network: network.first.coefficients[1].fill_(3),
     "through detach": lambda network: network.bank.templates.detach().zero_(),
     "new parameter": _replace_bank_tensor,
+    "new parameter on the old memory": _replace_with_a_view,
     "new data": _point_elsewhere_twice,
     "SGD": _step,
     "Adam": _adam_step,

@@ -1,8 +1,8 @@
 """MEPSNet: experts that share their parameters softly, for pictures damaged differently from place to place."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from os import PathLike
-from typing import ClassVar, final
+from typing import Any, ClassVar, final
 
 import torch
 from torch import Tensor, nn
@@ -22,6 +22,24 @@ from restorekit.models._layouts.mepsnet import MEPSNET_LAYOUTS
 from restorekit.models._loading import loaded
 from restorekit.models.network import record
 from restorekit.models.restorer import Restorer
+
+# The smallest value of each size: what is halved must leave something.
+_LEAST = {"experts": 1, "units": 1, "blocks": 1, "channels": 2, "extraction_channels": 2, "in_channels": 1}
+
+
+def _check_sizes(config: Mapping[str, Any]) -> None:
+    for name, least in _LEAST.items():
+        check_integer(config[name], name, least)
+    if config["num_templates"] is not None:
+        check_integer(config["num_templates"], "num_templates", 1)
+    if config["extraction_channels"] % 2:
+        raise ValueError(f"extraction_channels must be even, got {config['extraction_channels']}")
+
+
+def _extraction(channels: int) -> nn.Sequential:
+    """What follows the entry, which brings half the channels."""
+    wider = nn.Conv2d(channels // 2, channels, 3, padding=1)
+    return nn.Sequential(nn.ReLU(), wider, nn.ReLU(), nn.Conv2d(channels, channels, 3, padding=1), nn.ReLU())
 
 
 class _Expert(nn.Module):
@@ -111,26 +129,12 @@ class MEPSNet(Restorer):
         mean: Sequence[float] | None = None,
     ) -> None:
         config = record(locals())
-        sizes = {"experts": experts, "units": units, "blocks": blocks, "in_channels": in_channels}
-        for name, value in sizes.items():
-            check_integer(value, name, 1)
-        if num_templates is not None:
-            check_integer(num_templates, "num_templates", 1)
-        check_integer(channels, "channels", 2)
-        check_integer(extraction_channels, "extraction_channels", 2)
-        if extraction_channels % 2:
-            raise ValueError(f"extraction_channels must be even, got {extraction_channels}")
+        _check_sizes(config)
         config["mean"] = colour = mean_for(mean, in_channels)
         super().__init__([1], size_multiple=1, in_channels=in_channels, config=config)
         self.take_mean = MeanShift(colour, sign=-1)
         self.entry = nn.Conv2d(in_channels, extraction_channels // 2, 3, padding=1)
-        self.extraction = nn.Sequential(
-            nn.ReLU(),
-            nn.Conv2d(extraction_channels // 2, extraction_channels, 3, padding=1),
-            nn.ReLU(),
-            nn.Conv2d(extraction_channels, extraction_channels, 3, padding=1),
-            nn.ReLU(),
-        )
+        self.extraction = _extraction(extraction_channels)
         self.bank = TemplateBank(num_templates or 1, channels, channels, 3)
         self.experts = nn.ModuleList(
             _Expert(extraction_channels, channels, _units(self.bank, units, blocks)) for _ in range(experts)
