@@ -188,6 +188,31 @@ def test_takes_the_memory_formats_that_a_network_is_asked_for():
     assert network.bank.templates.shape == (3, 4, 4, 3, 3)
 
 
+def test_memory_may_be_shared_and_renewed():
+    network, x = Shared(), features(1, 4, 5, 6)
+    expected = network(x)
+    assert torch.equal(network.share_memory()(x), expected)
+    assert network.bank.templates.is_shared()
+    state = network.state_dict()
+    renewed = copy.deepcopy(network).to("meta").to_empty(device="cpu")
+    renewed.load_state_dict(state)
+    assert torch.equal(renewed(x), expected)
+
+
+@pytest.mark.parametrize("setting", ["overwrite", "swap"])
+def test_follows_when_conversion_replaces_the_parameters(setting):
+    switch = getattr(torch.__future__, f"set_{setting}_module_params_on_conversion")
+    network, x = Shared().eval(), features(1, 4, 5, 6)
+    with torch.no_grad():
+        expected = network(x)
+        switch(True)
+        try:
+            assert torch.allclose(network.double()(x.double()).float(), expected, atol=1e-5)
+            assert torch.allclose(network.float()(x), expected, atol=1e-6)
+        finally:
+            switch(False)
+
+
 def test_weights_can_be_given_for_one_call():
     network, x = Shared().eval(), features(1, 4, 5, 6)
     doubled = {name: 2 * p.detach() for name, p in network.named_parameters()}

@@ -297,6 +297,16 @@ def test_half_precision_files_are_read(dtype, save):
     assert (model(x) - exact(x)).abs().max() < 0.05 * exact(x).abs().max()
 
 
+def test_files_that_tell_too_little_are_named(save):
+    for model in (MEPSNet(**SMALL), MEPSNet(**{**SMALL, "num_templates": None})):
+        with pytest.raises(ValueError, match="looks like restorekit's MEPSNet"):
+            load_checkpoint(save(model.state_dict()))
+    tensors = published_weights(published_mepsnet.official(*SIZES, aliases=False))
+    del tensors[BANK]
+    with pytest.raises(ValueError, match="looks like MEPSNet"):
+        load_checkpoint(save(tensors))
+
+
 def test_another_network_is_refused(save):
     path = save(published_weights(published_mepsnet.official(*SIZES, aliases=False)))
     with pytest.raises(ValueError, match="holds MEPSNet with experts=2, but the network has experts=1"):

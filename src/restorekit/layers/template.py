@@ -63,7 +63,8 @@ class TemplateBank(nn.Module):
         """
         _check_fit(self.templates, coefficients)
         with _without_autocast(self.templates.device.type):
-            return (coefficients @ self.templates.flatten(1)).view(self.templates.shape[1:])
+            # As a product of matrices: that of a vector leaves the bank a transposed gradient, slow to add up.
+            return (coefficients[None] @ self.templates.flatten(1)).view(self.templates.shape[1:])
 
     def extra_repr(self) -> str:
         count, out_channels, in_channels, *size = self.templates.shape
@@ -72,8 +73,10 @@ class TemplateBank(nn.Module):
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
         # ``to(memory_format=torch.channels_last)`` asks this format of every tensor of a network with 4 or 5
         # dimensions, though none with 5 has it: the templates show themselves as rows.
-        rows: Callable[[Tensor], Tensor] = lambda tensor: fn(tensor.flatten(1)).view(tensor.shape)  # noqa: E731
-        super()._apply(rows, recurse)  # type: ignore[no-untyped-call]
+        def as_rows(tensor: Tensor) -> Tensor:
+            return fn(tensor.flatten(1)).view(tensor.shape)
+
+        super()._apply(as_rows, recurse)  # type: ignore[no-untyped-call]
         return self
 
 
