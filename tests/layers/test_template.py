@@ -76,6 +76,9 @@ def test_is_a_convolution_with_the_mixed_kernel(
         fused = layer.fuse()
         assert torch.equal(fused(x), layer(x))
     assert torch.equal(fused.weight, layer.kernel())
+    sizes = ("in_channels", "out_channels", "kernel_size")
+    for name in (*sizes, "stride", "padding", "dilation", "groups", "padding_mode"):
+        assert getattr(layer, name) == getattr(expected, name)
     assert {name: p.shape for name, p in fused.named_parameters()} == {
         name: p.shape for name, p in expected.named_parameters()
     }
@@ -514,4 +517,6 @@ def test_orthogonal_coefficients_refuse_nothing_and_no_generator():
 
 def test_says_what_it_is():
     assert repr(TemplateBank(3, 4, 8, (1, 3))) == "TemplateBank(3, 4, 8, kernel_size=(1, 3))"
-    assert "groups=2" in repr(SConv2d(TemplateBank(3, 4, 8, 3), groups=2))
+    text = repr(SConv2d(TemplateBank(3, 4, 8, 3), groups=2, stride=2))
+    assert text.startswith("SConv2d(8, 8, kernel_size=(3, 3), stride=(2, 2), padding=(0, 0)")
+    assert "groups=2, bias=False, padding_mode='zeros'" in text

@@ -2,6 +2,7 @@
 
 import contextlib
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any, Literal, NamedTuple, Self, final
 
 import torch
@@ -133,7 +134,7 @@ class SConv2d(nn.Module):
     In evaluation, where no gradient of the parameters is asked for (``torch.no_grad``, ``torch.inference_mode``, frozen
     parameters), the kernel is mixed once and kept until a parameter changes, moves or is replaced. Changes in place
     through ``.data`` or NumPy leave no trace: call ``eval()`` or ``train()`` after them. Compiled and exported networks
-    mix in their graph; ``fuse`` spares them that.
+    mix in their graph; ``fuse`` spares them that. Kept kernels take the memory of ordinary convolutions.
 
     Args:
         bank: Templates. The network that holds this layer must hold the bank too, see ``TemplateBank``: to the layer it
@@ -180,21 +181,13 @@ class SConv2d(nn.Module):
         check_bank(bank)
         check_integer(groups, "groups", 1)
         count, out_channels, in_channels, height, width = bank.templates.shape
-        self.options: dict[str, Any] = {
-            "in_channels": in_channels * groups,
-            "out_channels": out_channels,
-            "kernel_size": (height, width),
-            "stride": stride,
-            "padding": padding,
-            "dilation": dilation,
-            "groups": groups,
-            "bias": bias,
-            "padding_mode": padding_mode,
-        }
-        plain = nn.Conv2d(**self.options, device="meta")  # refuses what an ordinary convolution would refuse
-        self.stride, self.dilation, self.groups, self.padding_mode = stride, dilation, groups, padding_mode
-        self.padding = plain.padding if padding_mode == "zeros" else 0
-        self.edges = None if padding_mode == "zeros" else _edges(plain)  # of the other modes, padded beforehand
+        size = (in_channels * groups, out_channels, (height, width))
+        self._plain = partial(nn.Conv2d, *size, stride, padding, dilation, groups, bias, padding_mode)
+        plain = self._plain(device="meta")  # refuses what an ordinary convolution would refuse
+        self.in_channels, self.out_channels, self.kernel_size = plain.in_channels, plain.out_channels, plain.kernel_size
+        self.stride, self.padding, self.dilation = plain.stride, plain.padding, plain.dilation
+        self.groups, self.padding_mode = groups, padding_mode
+        self._edges = None if padding_mode == "zeros" else _edges(plain)
         self._bank = (bank,)  # as a plain attribute nn.Module would register it
         self._mixed: _Mixed | None = None
         self.coefficients = nn.Parameter(torch.empty(count))
@@ -219,10 +212,10 @@ class SConv2d(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Map features (N, in_channels, H, W) to features (N, out_channels, H', W')."""
-        kernel = self.kernel()
-        if self.edges is not None:
-            x = F.pad(x, self.edges, mode=self.padding_mode)
-        return F.conv2d(x, kernel, self.bias, self.stride, self.padding, self.dilation, self.groups)
+        kernel, padding = self.kernel(), self.padding
+        if self._edges is not None:
+            x, padding = F.pad(x, self._edges, mode=self.padding_mode), (0, 0)
+        return F.conv2d(x, kernel, self.bias, self.stride, padding, self.dilation, self.groups)
 
     def kernel(self) -> Tensor:
         """The mixed kernel (out_channels, in_channels / groups, height, width), to be read only.
@@ -246,7 +239,7 @@ class SConv2d(nn.Module):
     def fuse(self) -> nn.Conv2d:
         """An ordinary convolution with the same kernel, bias, dtype, device and mode, of its own memory."""
         kernel = self.bank.mix(self.coefficients).detach()
-        plain = nn.Conv2d(**self.options, device="meta", dtype=kernel.dtype)  # on no device: nothing is drawn
+        plain = self._plain(device="meta", dtype=kernel.dtype)  # on no device: nothing is drawn
         plain.to_empty(device=kernel.device).train(self.training)
         plain.load_state_dict({"weight": kernel} | ({} if self.bias is None else {"bias": self.bias.detach()}))
         return plain
@@ -257,7 +250,9 @@ class SConv2d(nn.Module):
         return super().train(mode)
 
     def extra_repr(self) -> str:
-        return ", ".join(f"{name}={value!r}" for name, value in self.options.items())
+        options = f"stride={self.stride}, padding={self.padding!r}, dilation={self.dilation}, groups={self.groups}"
+        more = f"bias={self.bias is not None}, padding_mode={self.padding_mode!r}"
+        return f"{self.in_channels}, {self.out_channels}, kernel_size={self.kernel_size}, {options}, {more}"
 
     def _may_keep(self, sources: Sequence[Tensor]) -> bool:
         if self.training or torch.compiler.is_compiling():
