@@ -9,6 +9,8 @@ from restorekit.layers.initialization import INITIALIZERS, initialize
 from restorekit.layers.mean_shift import DIV2K_MEAN, MeanShift
 from restorekit.layers.non_local import NonLocalBlock
 from restorekit.layers.residual import EResidualBlock, ResidualBlock
+from restorekit.layers.shared_residual import SharedResidualInResidual, SResidualBlock
+from restorekit.layers.template import SConv2d, TemplateBank, orthogonal_coefficients
 from restorekit.layers.upsampler import PixelShuffleUpsampler
 
 __all__ = [
@@ -25,5 +27,10 @@ __all__ = [
     "NonLocalBlock",
     "PixelShuffleUpsampler",
     "ResidualBlock",
+    "SConv2d",
+    "SResidualBlock",
+    "SharedResidualInResidual",
+    "TemplateBank",
     "initialize",
+    "orthogonal_coefficients",
 ]
