@@ -14,15 +14,15 @@ from restorekit.layers.template import SConv2d, TemplateBank, orthogonal_coeffic
 from restorekit.layers.upsampler import PixelShuffleUpsampler
 
 __all__ = [
-    "DIV2K_MEAN",
-    "INITIALIZERS",
     "BicubicUpsampler",
     "Cascade",
     "Chain",
     "ChannelAttention",
+    "DIV2K_MEAN",
     "DenseResidualBlock",
     "Desubpixel",
     "EResidualBlock",
+    "INITIALIZERS",
     "MeanShift",
     "NonLocalBlock",
     "PixelShuffleUpsampler",

@@ -8,8 +8,8 @@ from restorekit.models.edsr import EDSR, edsr
 from restorekit.models.export import export_onnx
 from restorekit.models.fold import fold_desubpixel
 from restorekit.models.fsrcnn import FSRCNN, fsrcnn
-from restorekit.models.merge_batch_norm import merge_batch_norm
 from restorekit.models.mepsnet import MEPSNet, mepsnet
+from restorekit.models.merge_batch_norm import merge_batch_norm
 from restorekit.models.network import Network
 from restorekit.models.owan import OWAN, owan
 from restorekit.models.pcarn import pcarn, pcarn_m
@@ -27,26 +27,26 @@ from restorekit.models.zssr import ZSSR, zssr
 
 __all__ = [
     "CARN",
+    "DnCNN",
     "EDSR",
     "FSRCNN",
-    "OWAN",
-    "RCAN",
-    "RDN",
-    "RNAN",
-    "SRCNN",
-    "VDSR",
-    "ZSSR",
-    "DnCNN",
     "MEPSNet",
     "MSRResNet",
     "MultiScaleDiscriminator",
     "Network",
+    "OWAN",
     "PatchDiscriminator",
     "ProgressiveCARN",
+    "RCAN",
+    "RDN",
     "RIDNet",
+    "RNAN",
     "Restorer",
+    "SRCNN",
     "SRResNet",
+    "VDSR",
     "VGGDiscriminator",
+    "ZSSR",
     "carn",
     "carn_m",
     "create_model",
@@ -58,9 +58,9 @@ __all__ = [
     "list_models",
     "load_checkpoint",
     "load_weights",
+    "mepsnet",
     "merge_batch_norm",
     "owan",
-    "mepsnet",
     "pcarn",
     "pcarn_m",
     "progressive_carn",
