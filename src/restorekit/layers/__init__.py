@@ -6,6 +6,7 @@ from restorekit.layers.desubpixel import Desubpixel
 from restorekit.layers.initialization import INITIALIZERS, initialize
 from restorekit.layers.mean_shift import DIV2K_MEAN, MeanShift
 from restorekit.layers.residual import EResidualBlock, ResidualBlock
+from restorekit.layers.sparse import SparseGroupConv2d
 from restorekit.layers.upsampler import PixelShuffleUpsampler
 
 __all__ = [
@@ -19,5 +20,6 @@ __all__ = [
     "MeanShift",
     "PixelShuffleUpsampler",
     "ResidualBlock",
+    "SparseGroupConv2d",
     "initialize",
 ]
