@@ -82,7 +82,7 @@ class SparseGroupConv2d(nn.Module):
         hard: bool = False,
     ) -> None:
         super().__init__()
-        check_gate(out_channels, num_sparsity_groups, cardinality, temperature, mlp_depth)
+        _check_gate(out_channels, num_sparsity_groups, cardinality, temperature, mlp_depth)
         _check_groups(in_channels, out_channels, groups)
         if padding_mode not in PADDING_MODES:
             raise ValueError(f"padding_mode must be one of {', '.join(PADDING_MODES)}, got {padding_mode!r}")
@@ -122,13 +122,16 @@ class SparseGroupConv2d(nn.Module):
 
     def gate(self, averages: Tensor) -> Tensor:
         """Weights (N, k, d) of the candidates, which add up to 1 over k, from average features (N, in_channels)."""
-        logits = self.mlp(averages).unflatten(1, (self.num_sparsity_groups, self.cardinality)) / self.temperature
+        logits: Tensor = self.mlp(averages) / self.temperature
+        logits = logits.reshape(-1, self.num_sparsity_groups, self.cardinality)
         if self.hard and not self.training:
             return torch.zeros_like(logits).scatter(1, logits.argmax(dim=1, keepdim=True), 1.0)
         return logits.softmax(dim=1)
 
     def _mix(self, gate: Tensor, bank: Tensor) -> Tensor:
         """Kernels (N, out_channels, ...) out of the bank (k * out_channels, ...)."""
+        if bank.ndim == 4 and not bank.is_contiguous():  # channels last: mixed as it lies in memory
+            return self._mix(gate, bank.permute(0, 2, 3, 1).contiguous()).permute(0, 1, 4, 2, 3)
         candidates = bank.reshape(*gate.shape[1:], -1)
         return torch.einsum("nkd,kdm->ndm", gate, candidates).reshape(-1, self.out_channels, *bank.shape[1:])
 
@@ -138,7 +141,7 @@ class SparseGroupConv2d(nn.Module):
         biases = self._mix(gate, self.bias).unbind() if self.bias is not None else [None] * len(kernels)
         parts = (
             F.conv2d(picture, kernel, bias, self.stride, padding, self.dilation, self.groups)
-            for picture, kernel, bias in zip(x.split(1), kernels, biases, strict=True)
+            for picture, kernel, bias in zip(torch.split(x, 1), kernels, biases, strict=True)
         )
         if len(kernels) == 1:
             return next(parts)
@@ -158,7 +161,8 @@ class SparseGroupConv2d(nn.Module):
         spare = (0, max(0, columns - averages.shape[3]), 0, max(0, rows - averages.shape[2]))
         averages = F.pad(averages[..., :rows, :columns], spare, mode="replicate")
         out = self._convolve(tiles, self.gate(averages.permute(0, 2, 3, 1).flatten(0, 2)))
-        out = out.unflatten(0, (-1, rows, columns)).permute(0, 3, 1, 4, 2, 5).flatten(4, 5).flatten(2, 3)
+        out = out.reshape(len(x), rows, columns, *out.shape[1:]).permute(0, 3, 1, 4, 2, 5)
+        out = out.flatten(4, 5).flatten(2, 3)
         return out[..., :height, :width].contiguous(memory_format=layout)
 
     def _window_axis(self, axis: int, length: int) -> tuple[int, int, int]:
@@ -201,7 +205,7 @@ class SparseGroupConv2d(nn.Module):
         return f"{plain}, {gate}, temperature={self.temperature}, pool_size={self.pool_size}, hard={self.hard}"
 
 
-def check_gate(out_channels: int, groups: int, cardinality: int, temperature: float, mlp_depth: int) -> None:
+def _check_gate(out_channels: int, groups: int, cardinality: int, temperature: float, mlp_depth: int) -> None:
     """Require options of the gate that fit the channels that it mixes."""
     sizes = {"num_sparsity_groups": groups, "cardinality": cardinality, "mlp_depth": mlp_depth}
     for name, value in {"out_channels": out_channels, **sizes}.items():
@@ -227,7 +231,7 @@ def _check_groups(in_channels: int, out_channels: int, groups: int) -> None:
 def _pair(value: int | Sequence[int], name: str, minimum: int) -> tuple[int, int]:
     """Vertical and horizontal value."""
     pair = (value, value) if isinstance(value, int) else value
-    if not isinstance(pair, Sequence) or len(pair) != 2:  # noqa: PLR2004
+    if not isinstance(pair, Sequence) or len(pair) != 2:
         raise ValueError(f"{name} must be an integer or two of them, got {value!r}")
     for one in pair:
         check_integer(one, name, minimum)

@@ -11,6 +11,7 @@ from restorekit.models.progressive_carn import ProgressiveCARN, progressive_carn
 from restorekit.models.rcan import RCAN, rcan
 from restorekit.models.registry import create_model, list_models
 from restorekit.models.restorer import Restorer
+from restorekit.models.sparse_resnet import SparseResNet, sparse_resnet
 from restorekit.models.srresnet import MSRResNet, SRResNet, srresnet
 
 __all__ = [
@@ -24,6 +25,7 @@ __all__ = [
     "ProgressiveCARN",
     "Restorer",
     "SRResNet",
+    "SparseResNet",
     "VGGDiscriminator",
     "carn",
     "carn_m",
@@ -38,5 +40,6 @@ __all__ = [
     "progressive_carn",
     "rcan",
     "save_weights",
+    "sparse_resnet",
     "srresnet",
 ]

@@ -9,6 +9,7 @@ from restorekit.models.pcarn import pcarn, pcarn_m
 from restorekit.models.progressive_carn import progressive_carn
 from restorekit.models.rcan import rcan
 from restorekit.models.restorer import Restorer
+from restorekit.models.sparse_resnet import sparse_resnet
 from restorekit.models.srresnet import srresnet
 
 
@@ -25,6 +26,7 @@ _RESTORERS: dict[str, _Entry] = {
     "progressive_carn": _Entry(progressive_carn, ("super-resolution",)),
     "edsr": _Entry(edsr, ("super-resolution", "denoising", "jpeg-artifact-removal")),
     "rcan": _Entry(rcan, ("super-resolution", "denoising", "jpeg-artifact-removal")),
+    "sparse_resnet": _Entry(sparse_resnet, ("super-resolution", "denoising", "jpeg-artifact-removal")),
     "srresnet": _Entry(srresnet, ("super-resolution",)),
 }
 
