@@ -20,7 +20,7 @@ def _read(state: StateDict) -> Reading:
     tensors = {f"{new}.bias": state[f"{old}.bias"] for old, new in names.items()}
     for theirs, ours in _NORMED.items():
         tensors |= {f"{new}.{ours}": state[f"{old}.{theirs}"] for old, new in names.items()}
-    gates, options = _read_gates(state, names)
+    options, gates = _read_gates(state, names)
     return {**config, **options}, tensors | gates
 
 
