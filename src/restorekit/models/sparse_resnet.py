@@ -1,5 +1,7 @@
 """NSR's residual network: convolutions whose kernels each picture mixes for itself."""
 
+from collections.abc import Callable
+from functools import partial
 from os import PathLike
 from typing import ClassVar, final
 
@@ -21,6 +23,9 @@ _MEAN = 0.5  # of every colour
 _PATCH, _MARGIN, _STEP = 48, 4, 32
 _PATCHES_FROM = 4 * _PATCH  # smaller pictures are run whole
 _BORDER_WEIGHT = 0.3
+
+_Convolution = nn.Conv2d | SparseGroupConv2d
+_GATE = ("num_sparsity_groups", "cardinality", "temperature", "pool_size", "mlp_depth", "hard")
 
 
 class _Block(nn.Module):
@@ -60,7 +65,7 @@ class SparseResNet(Restorer):
         width: Factor on it inside a block.
         blocks: Residual blocks.
         num_sparsity_groups: Candidate kernels k of each convolution in a block. None is the dense network, of ordinary
-            convolutions; 1 has gates that change nothing.
+            convolutions without gates; 1 has gates that change nothing.
         cardinality: See ``layers.SparseGroupConv2d``.
         temperature: See ``layers.SparseGroupConv2d``.
         pool_size: See ``layers.SparseGroupConv2d``; in pixels of the input.
@@ -112,36 +117,21 @@ class SparseResNet(Restorer):
             check_integer(value, name, 1)
         super().__init__([scale], size_multiple=1, in_channels=in_channels, config=config)
         self.patches = patches
-
-        def conv(inputs: int, outputs: int, length: float, kernel_size: int = 3) -> nn.Module:
-            layer = nn.Conv2d(inputs, outputs, kernel_size, padding=kernel_size // 2)
-            return _started(layer, length, weight_norm)
-
-        def mixed(inputs: int, outputs: int, length: float) -> nn.Module:
-            if num_sparsity_groups is None:
-                return conv(inputs, outputs, length)
-            layer = SparseGroupConv2d(
-                inputs,
-                outputs,
-                3,
-                padding=1,
-                num_sparsity_groups=num_sparsity_groups,
-                cardinality=cardinality,
-                temperature=temperature,
-                pool_size=pool_size,
-                mlp_depth=mlp_depth,
-                hard=hard,
-            )
-            return _started(layer, length, weight_norm)
-
-        inner, colours = width * channels, in_channels * scale**2
+        gate = {name: config[name] for name in _GATE}
+        mixed: Callable[..., _Convolution] = partial(SparseGroupConv2d, **gate)
+        if num_sparsity_groups is None:
+            mixed = nn.Conv2d
+        conv = partial(_started, weight_norm=weight_norm)
+        inner, colours, shrink = width * channels, in_channels * scale**2, blocks**-0.5
+        units = [
+            _Block(conv(mixed(channels, inner, 3, padding=1), 2), conv(mixed(inner, channels, 3, padding=1), shrink))
+            for _ in range(blocks)
+        ]
         self.take_mean = MeanShift([_MEAN] * in_channels, sign=-1)
-        self.entry = conv(in_channels, channels, 1)
-        self.body = nn.Sequential(
-            *(_Block(mixed(channels, inner, 2), mixed(inner, channels, blocks**-0.5)) for _ in range(blocks))
-        )
-        self.exit = conv(channels, colours, 1)
-        self.skip = conv(in_channels, colours, 1, kernel_size=5) if scale > 1 else nn.Identity()
+        self.entry = conv(nn.Conv2d(in_channels, channels, 3, padding=1), 1)
+        self.body = nn.Sequential(*units)
+        self.exit = conv(nn.Conv2d(channels, colours, 3, padding=1), 1)
+        self.skip = conv(nn.Conv2d(in_channels, colours, 5, padding=2), 1) if scale > 1 else nn.Identity()
         self.put_mean = MeanShift([_MEAN] * in_channels, sign=1)
 
     def forward(self, x: Tensor, scale: int | None = None) -> Tensor:
@@ -195,7 +185,7 @@ class SparseResNet(Restorer):
         return total / weights
 
 
-def _started(layer: nn.Conv2d | SparseGroupConv2d, length: float, weight_norm: bool) -> nn.Module:
+def _started(layer: _Convolution, length: float, weight_norm: bool) -> nn.Module:
     """A convolution whose kernel rows have this length, without bias at first."""
     with torch.no_grad():
         layer.weight.mul_(length / layer.weight.flatten(1).norm(dim=1).view(-1, 1, 1, 1))

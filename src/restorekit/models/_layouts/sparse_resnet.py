@@ -26,14 +26,13 @@ def _read(state: StateDict) -> Reading:
 
 def _read_gates(state: StateDict, names: dict[str, str]) -> Reading:
     """The linear layers behind the convolutions of the blocks: none in the dense network."""
-    last = max((key for key in state if key.startswith("body.1.body.0.mlp.") and key.endswith(".weight")), default=None)
-    if last is None:
+    depth = (count(state, r"body\.1\.body\.0\.mlp\.(\d+)\.") + 1) // 2  # ReLUs are numbered too
+    if depth == 0:
         return {"num_sparsity_groups": None}, {}
-    depth = int(last.split(".")[-2]) // 2 + 1  # ReLUs are numbered too
     gates = {old: new for old, new in names.items() if ".body." in old}
     layers = {f"{old}.mlp.{2 * i}": f"{new}.mlp.{2 * i}" for old, new in gates.items() for i in range(depth)}
     groups = state["body.1.body.2.bias"].shape[0] // state["body.0.bias"].shape[0]
-    cardinality = state[last].shape[0] // groups
+    cardinality = state[f"body.1.body.0.mlp.{2 * depth - 2}.bias"].shape[0] // groups
     return {"num_sparsity_groups": groups, "cardinality": cardinality, "mlp_depth": depth}, rename(state, layers)
 
 
