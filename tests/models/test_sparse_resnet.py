@@ -189,6 +189,16 @@ def test_options_of_the_gate_reach_every_layer_of_the_blocks():
         assert len(layer.mlp) == 3
 
 
+@pytest.mark.parametrize("training", [True, False])
+@pytest.mark.parametrize("options", [{}, {"hard": True}, {"hard": True, "num_sparsity_groups": None}])
+def test_declares_gates_that_learn_nothing(options, training):
+    model = lively(**options).train(training)
+    model(rand(1, 3, 6, 5)).square().mean().backward()
+    unused = [name for name, parameter in model.named_parameters() if parameter.grad is None]
+    assert model.unused_parameters() == unused
+    assert len(unused) == (8 if options == {"hard": True} and not training else 0)
+
+
 @pytest.mark.parametrize("channels", [1, 4])
 def test_takes_pictures_of_other_channels(channels):
     assert sparse_resnet(2, **SMALL, in_channels=channels)(torch.rand(1, channels, 3, 2)).shape == (1, channels, 6, 4)

@@ -165,6 +165,12 @@ class SparseResNet(Restorer):
         dense = self.config["num_sparsity_groups"] is None
         return 2 * len(self.body) + 2 if dense and not self.patches else None
 
+    def unused_parameters(self, scale: int | None = None) -> list[str]:
+        """Those of the gates while they choose hard: no gradient passes through a choice."""
+        if self.training or not self.config["hard"]:
+            return []
+        return [name for name, _ in self.named_parameters() if ".mlp." in name]
+
     def _residual(self, x: Tensor) -> Tensor:
         residual: Tensor = self.exit(self.body(self.entry(x)))
         return residual
