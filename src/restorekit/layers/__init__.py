@@ -11,6 +11,7 @@ from restorekit.layers.non_local import NonLocalBlock
 from restorekit.layers.residual import EResidualBlock, ResidualBlock
 from restorekit.layers.shared_residual import SharedResidualInResidual, SResidualBlock
 from restorekit.layers.template import SConv2d, TemplateBank, orthogonal_coefficients
+from restorekit.layers.sparse import SparseGroupConv2d
 from restorekit.layers.upsampler import PixelShuffleUpsampler
 
 __all__ = [
@@ -31,6 +32,7 @@ __all__ = [
     "SResidualBlock",
     "SharedResidualInResidual",
     "TemplateBank",
+    "SparseGroupConv2d",
     "initialize",
     "orthogonal_coefficients",
 ]
