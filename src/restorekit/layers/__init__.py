@@ -10,8 +10,8 @@ from restorekit.layers.mean_shift import DIV2K_MEAN, MeanShift
 from restorekit.layers.non_local import NonLocalBlock
 from restorekit.layers.residual import EResidualBlock, ResidualBlock
 from restorekit.layers.shared_residual import SharedResidualInResidual, SResidualBlock
-from restorekit.layers.template import SConv2d, TemplateBank, orthogonal_coefficients
 from restorekit.layers.sparse import SparseGroupConv2d
+from restorekit.layers.template import SConv2d, TemplateBank, orthogonal_coefficients
 from restorekit.layers.upsampler import PixelShuffleUpsampler
 
 __all__ = [
@@ -31,8 +31,8 @@ __all__ = [
     "SConv2d",
     "SResidualBlock",
     "SharedResidualInResidual",
-    "TemplateBank",
     "SparseGroupConv2d",
+    "TemplateBank",
     "initialize",
     "orthogonal_coefficients",
 ]

@@ -20,8 +20,8 @@ from restorekit.models.registry import create_model, list_models
 from restorekit.models.restorer import Restorer
 from restorekit.models.ridnet import RIDNet, ridnet
 from restorekit.models.rnan import RNAN, rnan
-from restorekit.models.srcnn import SRCNN, srcnn
 from restorekit.models.sparse_resnet import SparseResNet, sparse_resnet
+from restorekit.models.srcnn import SRCNN, srcnn
 from restorekit.models.srresnet import MSRResNet, SRResNet, srresnet
 from restorekit.models.vdsr import VDSR, vdsr
 from restorekit.models.zssr import ZSSR, zssr
@@ -45,8 +45,8 @@ __all__ = [
     "Restorer",
     "SRCNN",
     "SRResNet",
-    "VDSR",
     "SparseResNet",
+    "VDSR",
     "VGGDiscriminator",
     "ZSSR",
     "carn",
@@ -71,8 +71,8 @@ __all__ = [
     "ridnet",
     "rnan",
     "save_weights",
-    "srcnn",
     "sparse_resnet",
+    "srcnn",
     "srresnet",
     "vdsr",
     "zssr",
