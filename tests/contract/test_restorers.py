@@ -60,6 +60,12 @@ CASES |= {
     "srresnet without normalisation x8": Case("srresnet", {"scale": 8, "batch_norm": False, **_RESIDUAL}, export=False),
 }
 
+_TRANSFORMER = {"channels": 4, "blocks": (1, 1, 1, 1), "heads": (1, 2, 2, 4), "refinement_blocks": 1}
+CASES |= {
+    "restormer": Case("restormer", _TRANSFORMER),
+    "restormer without norm bias": Case("restormer", {"norm_bias": False, **_TRANSFORMER}, export=False),
+}
+
 
 def build(case):
     """A network whose every weight matters: He-normal convolutions, no parameter at an inert initial value."""

@@ -6,6 +6,7 @@ from restorekit.layers.desubpixel import Desubpixel
 from restorekit.layers.initialization import INITIALIZERS, initialize
 from restorekit.layers.mean_shift import DIV2K_MEAN, MeanShift
 from restorekit.layers.residual import EResidualBlock, ResidualBlock
+from restorekit.layers.transformer import GatedFeedForward, LayerNorm2d, TransformerBlock, TransposedAttention
 from restorekit.layers.upsampler import PixelShuffleUpsampler
 
 __all__ = [
@@ -16,8 +17,12 @@ __all__ = [
     "ChannelAttention",
     "Desubpixel",
     "EResidualBlock",
+    "GatedFeedForward",
+    "LayerNorm2d",
     "MeanShift",
     "PixelShuffleUpsampler",
     "ResidualBlock",
+    "TransformerBlock",
+    "TransposedAttention",
     "initialize",
 ]

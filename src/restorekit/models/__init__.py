@@ -11,6 +11,7 @@ from restorekit.models.progressive_carn import ProgressiveCARN, progressive_carn
 from restorekit.models.rcan import RCAN, rcan
 from restorekit.models.registry import create_model, list_models
 from restorekit.models.restorer import Restorer
+from restorekit.models.restormer import Restormer, restormer
 from restorekit.models.srresnet import MSRResNet, SRResNet, srresnet
 
 __all__ = [
@@ -23,6 +24,7 @@ __all__ = [
     "PatchDiscriminator",
     "ProgressiveCARN",
     "Restorer",
+    "Restormer",
     "SRResNet",
     "VGGDiscriminator",
     "carn",
@@ -37,6 +39,7 @@ __all__ = [
     "pcarn_m",
     "progressive_carn",
     "rcan",
+    "restormer",
     "save_weights",
     "srresnet",
 ]

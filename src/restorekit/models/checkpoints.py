@@ -19,6 +19,7 @@ from restorekit.models.network import Network, check_network
 from restorekit.models.progressive_carn import ProgressiveCARN
 from restorekit.models.rcan import RCAN
 from restorekit.models.restorer import Restorer
+from restorekit.models.restormer import Restormer
 from restorekit.models.srresnet import MSRResNet, SRResNet
 
 __all__ = ["load_checkpoint", "load_weights", "save_weights"]
@@ -30,6 +31,7 @@ _CLASSES: dict[str, type[Restorer]] = {
     "RCAN": RCAN,
     "SRResNet": SRResNet,
     "MSRResNet": MSRResNet,
+    "Restormer": Restormer,
 }
 
 

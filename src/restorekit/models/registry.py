@@ -9,6 +9,7 @@ from restorekit.models.pcarn import pcarn, pcarn_m
 from restorekit.models.progressive_carn import progressive_carn
 from restorekit.models.rcan import rcan
 from restorekit.models.restorer import Restorer
+from restorekit.models.restormer import restormer
 from restorekit.models.srresnet import srresnet
 
 
@@ -26,6 +27,9 @@ _RESTORERS: dict[str, _Entry] = {
     "edsr": _Entry(edsr, ("super-resolution", "denoising", "jpeg-artifact-removal")),
     "rcan": _Entry(rcan, ("super-resolution", "denoising", "jpeg-artifact-removal")),
     "srresnet": _Entry(srresnet, ("super-resolution",)),
+}
+_RESTORERS |= {
+    "restormer": _Entry(restormer, ("denoising", "deraining", "dehazing", "deblurring", "low-light-enhancement")),
 }
 
 
