@@ -32,6 +32,7 @@ PRIVATE = {
     "models/_layouts/edsr.py": "tests/models/test_edsr.py",
     "models/_layouts/rcan.py": "tests/models/test_rcan.py",
     "models/_layouts/srresnet.py": "tests/models/test_srresnet.py",
+    "models/_layouts/idr.py": "tests/models/test_idr.py",
     "models/_layouts/restormer.py": "tests/models/test_restormer.py",
     "models/_layouts/layout.py": "tests/models/test_checkpoints.py",
     "models/_layouts/progressive_carn.py": "tests/models/test_progressive_carn.py",

@@ -19,6 +19,7 @@ class Case(NamedTuple):
     name: str
     options: dict[str, Any]
     export: bool = True  # whether tracing this mode adds to what the other cases of the network show
+    then: str | None = None  # method that leads on to this mode
 
 
 _SMALL = {"channels": 4, "blocks": 2, "units": 2}
@@ -64,6 +65,18 @@ _TRANSFORMER = {"channels": 4, "blocks": (1, 1, 1, 1), "heads": (1, 2, 2, 4), "r
 CASES |= {
     "restormer": Case("restormer", _TRANSFORMER),
     "restormer without norm bias": Case("restormer", {"norm_bias": False, **_TRANSFORMER}, export=False),
+    "idr": Case("idr", {"degradation": "noise", "hub_size": 3, **_TRANSFORMER}),
+    "idr for haze": Case(
+        "idr", {"degradation": "haze", "hub_size": 3, "placement": ("encoder3",), **_TRANSFORMER}, export=False
+    ),
+    "idr for blur": Case("idr", {"degradation": "blur", "placement": ("decoder1",), **_TRANSFORMER}, export=False),
+    "idr, stage 2": Case("idr", {"hub_size": 3, **_TRANSFORMER}, then="reformulate"),
+    "idr, stage 2, 3E": Case(
+        "idr",
+        {"hub_size": 3, "placement": ("encoder1", "encoder2", "encoder3"), **_TRANSFORMER},
+        export=False,
+        then="reformulate",
+    ),
 }
 
 
@@ -71,6 +84,8 @@ def build(case):
     """A network whose every weight matters: He-normal convolutions, no parameter at an inert initial value."""
     torch.manual_seed(0)
     model = create_model(case.name, **case.options)
+    if case.then is not None:
+        getattr(model, case.then)()
     initialize(model, "he-normal")
     for layer in model.modules():
         if isinstance(layer, nn.BatchNorm2d):

@@ -5,6 +5,7 @@ from restorekit.models.checkpoints import load_checkpoint, load_weights, save_we
 from restorekit.models.discriminators import MultiScaleDiscriminator, PatchDiscriminator, VGGDiscriminator
 from restorekit.models.edsr import EDSR, edsr
 from restorekit.models.fold import fold_desubpixel
+from restorekit.models.idr import IDR, idr
 from restorekit.models.network import Network
 from restorekit.models.pcarn import pcarn, pcarn_m
 from restorekit.models.progressive_carn import ProgressiveCARN, progressive_carn
@@ -17,6 +18,7 @@ from restorekit.models.srresnet import MSRResNet, SRResNet, srresnet
 __all__ = [
     "CARN",
     "EDSR",
+    "IDR",
     "RCAN",
     "MSRResNet",
     "MultiScaleDiscriminator",
@@ -32,6 +34,7 @@ __all__ = [
     "create_model",
     "edsr",
     "fold_desubpixel",
+    "idr",
     "list_models",
     "load_checkpoint",
     "load_weights",

@@ -15,6 +15,7 @@ from restorekit.models._layouts.layout import UNSAID, StateDict
 from restorekit.models._loading import FORMAT, FORMAT_VERSION, check_tensors, interpret, load_weights, read_tensors
 from restorekit.models.carn import CARN
 from restorekit.models.edsr import EDSR
+from restorekit.models.idr import IDR
 from restorekit.models.network import Network, check_network
 from restorekit.models.progressive_carn import ProgressiveCARN
 from restorekit.models.rcan import RCAN
@@ -32,6 +33,7 @@ _CLASSES: dict[str, type[Restorer]] = {
     "SRResNet": SRResNet,
     "MSRResNet": MSRResNet,
     "Restormer": Restormer,
+    "IDR": IDR,
 }
 
 

@@ -5,6 +5,7 @@ from typing import Any, NamedTuple
 
 from restorekit.models.carn import carn, carn_m
 from restorekit.models.edsr import edsr
+from restorekit.models.idr import idr
 from restorekit.models.pcarn import pcarn, pcarn_m
 from restorekit.models.progressive_carn import progressive_carn
 from restorekit.models.rcan import rcan
@@ -28,8 +29,10 @@ _RESTORERS: dict[str, _Entry] = {
     "rcan": _Entry(rcan, ("super-resolution", "denoising", "jpeg-artifact-removal")),
     "srresnet": _Entry(srresnet, ("super-resolution",)),
 }
+_ALL_IN_ONE = ("denoising", "deraining", "dehazing", "deblurring", "low-light-enhancement")
 _RESTORERS |= {
-    "restormer": _Entry(restormer, ("denoising", "deraining", "dehazing", "deblurring", "low-light-enhancement")),
+    "restormer": _Entry(restormer, _ALL_IN_ONE),
+    "idr": _Entry(idr, _ALL_IN_ONE),
 }
 
 
