@@ -169,6 +169,7 @@ class MetaPrior(nn.Module):
         in_channels: Channels of the picture.
         expansion: Width inside the feed-forward layer in units of C, rounded down.
         stop_gradient: See ``SupervisedDegradationAttention``.
+        additive_first: Let the other routes go on from the result of the additive one, where both take part.
 
     Raises:
         ValueError: A size that its parts refuse.
@@ -180,7 +181,8 @@ class MetaPrior(nn.Module):
         torch.Size([1, 5])
 
     Source:
-        Zhang et al., CVPR 2023 (IDR).
+        Zhang et al., CVPR 2023 (IDR). The authors' code adds in place, before the other routes run: its files need
+        ``additive_first``.
     """
 
     def __init__(
@@ -193,9 +195,11 @@ class MetaPrior(nn.Module):
         in_channels: int = 3,
         expansion: float = 2.66,
         stop_gradient: bool = True,
+        additive_first: bool = False,
     ) -> None:
         super().__init__()
         check_integer(types, "types", 1)
+        self.additive_first = additive_first
         self.degradation = SupervisedDegradationAttention(
             channels, in_channels=in_channels, stop_gradient=stop_gradient
         )
@@ -239,8 +243,11 @@ class MetaPrior(nn.Module):
         found = self.from_priors(self.attention(self.norm1(degraded), priors))
         guide = torch.stack((features, found), dim=2).flatten(1, 2)
         restored = torch.zeros_like(features)
-        for name, share in shares.items():
-            restored = restored + self.routes[name](features, guide) * share
+        for name in (name for name in ROUTES if name in shares):
+            out = self.routes[name](features, guide)
+            restored = restored + out * shares[name]
+            if self.additive_first and name == "additive":
+                features = out
         return restored + self.feed_forward(self.norm2(restored)), image
 
 

@@ -60,6 +60,7 @@ class IDR(Restorer):
         degradation: What ``forward`` takes for granted at stage 1 if it is not told: "noise", "rain", "haze", "blur"
             or "low-light". None requires to be told.
         stop_gradient: See ``layers.SupervisedDegradationAttention``.
+        additive_first: See ``layers.MetaPrior``; it matters at stage 2.
         in_channels: Channels of the picture, damaged and restored.
 
     Raises:
@@ -72,8 +73,8 @@ class IDR(Restorer):
 
     Source:
         Zhang et al., CVPR 2023, supplement and the authors' code. The supplement does not name the levels of 2E+1D and
-        3D: they are ours. The code stands for 3E with ``stop_gradient=False`` and compares the images of the attention
-        with the clean picture; ``layers.PriorReformulation`` tells what became of its SVD. Its stage depends on the
+        3D: they are ours. The code stands for 3E with ``stop_gradient=False`` and ``additive_first=True``, and compares
+        the images of the attention with the clean picture; ``layers.PriorReformulation`` tells what became of its SVD. Its stage depends on the
         epoch, and stage 1 takes the first picture's degradation for the whole batch; parameters that it never uses are
         left out here.
     """
@@ -93,6 +94,7 @@ class IDR(Restorer):
         placement: Sequence[str] = _PLACEMENT,
         degradation: str | None = None,
         stop_gradient: bool = True,
+        additive_first: bool = False,
         in_channels: int = 3,
     ) -> None:
         config = record(locals())
@@ -118,6 +120,7 @@ class IDR(Restorer):
             in_channels=in_channels,
             expansion=expansion,
             stop_gradient=stop_gradient,
+            additive_first=additive_first,
         )
         widths = {place: _WIDTHS[place] * channels for place in places}
         self.priors = nn.ModuleDict({p: build(width, heads=heads[_level(p)]) for p, width in widths.items()})
@@ -303,6 +306,7 @@ def idr(
     placement: Sequence[str] = _PLACEMENT,
     degradation: str | None = None,
     stop_gradient: bool = True,
+    additive_first: bool = False,
     in_channels: int = 3,
     weights: str | PathLike[str] | None = None,
 ) -> IDR:
@@ -319,6 +323,7 @@ def idr(
         placement: See ``IDR``.
         degradation: See ``IDR``.
         stop_gradient: See ``IDR``.
+        additive_first: See ``IDR``.
         in_channels: See ``IDR``.
         weights: Checkpoint file of either stage to read into it, see ``load_weights``.
 
@@ -346,6 +351,7 @@ def idr(
         placement=placement,
         degradation=degradation,
         stop_gradient=stop_gradient,
+        additive_first=additive_first,
         in_channels=in_channels,
     )
     if stage == 2 and weights is None:

@@ -52,7 +52,8 @@ def _read(state: StateDict) -> Reading:
         tensors |= dict(_read_module(state, theirs, f"priors.{ours}"))
     tensors |= _read_mixers(state, hub)
     # Its code ends at stage 2, which is what a file is for; load_weights reads it into a network at stage 1 as well.
-    return {"stage": 2, **config, "hub_size": hub.shape[1], "placement": tuple(_PLACES.values())}, tensors
+    config |= {"stage": 2, "hub_size": hub.shape[1], "placement": tuple(_PLACES.values()), "additive_first": True}
+    return config, tensors
 
 
 def _read_module(state: StateDict, theirs: str, ours: str) -> Iterator[tuple[str, Tensor]]:
