@@ -20,6 +20,7 @@ class Case(NamedTuple):
     options: dict[str, Any]
     export: bool = True  # whether tracing this mode adds to what the other cases of the network show
     then: str | None = None  # method that leads on to this mode
+    init: str = "he-normal"  # smaller where features are multiplied with each other and would overflow
 
 
 _SMALL = {"channels": 4, "blocks": 2, "units": 2}
@@ -65,17 +66,16 @@ _TRANSFORMER = {"channels": 4, "blocks": (1, 1, 1, 1), "heads": (1, 2, 2, 4), "r
 CASES |= {
     "restormer": Case("restormer", _TRANSFORMER),
     "restormer without norm bias": Case("restormer", {"norm_bias": False, **_TRANSFORMER}, export=False),
-    "idr": Case("idr", {"degradation": "noise", "hub_size": 3, **_TRANSFORMER}),
-    "idr for haze": Case(
-        "idr", {"degradation": "haze", "hub_size": 3, "placement": ("encoder3",), **_TRANSFORMER}, export=False
-    ),
-    "idr for blur": Case("idr", {"degradation": "blur", "placement": ("decoder1",), **_TRANSFORMER}, export=False),
-    "idr, stage 2": Case("idr", {"hub_size": 3, **_TRANSFORMER}, then="reformulate"),
-    "idr, stage 2, 3E": Case(
-        "idr",
-        {"hub_size": 3, "placement": ("encoder1", "encoder2", "encoder3"), **_TRANSFORMER},
-        export=False,
-        then="reformulate",
+}
+_IDR = {"hub_size": 3, **_TRANSFORMER}
+_3E = ("encoder1", "encoder2", "encoder3")
+CASES |= {
+    "idr": Case("idr", {"degradation": "noise", **_IDR}, init="uniform"),
+    "idr for haze": Case("idr", {"degradation": "haze", "placement": _3E[2:], **_IDR}, export=False, init="uniform"),
+    "idr for blur": Case("idr", {"degradation": "blur", "placement": ("decoder1",), **_IDR}, init="uniform"),
+    "idr, stage 2": Case("idr", _IDR, then="reformulate", init="uniform"),
+    "idr, stage 2, as its authors' code": Case(
+        "idr", {"placement": _3E, "additive_first": True, **_IDR}, export=False, then="reformulate", init="uniform"
     ),
 }
 
@@ -86,7 +86,7 @@ def build(case):
     model = create_model(case.name, **case.options)
     if case.then is not None:
         getattr(model, case.then)()
-    initialize(model, "he-normal")
+    initialize(model, case.init)
     for layer in model.modules():
         if isinstance(layer, nn.BatchNorm2d):
             nn.init.uniform_(layer.weight, 0.5, 1.5)

@@ -74,9 +74,9 @@ class IDR(Restorer):
     Source:
         Zhang et al., CVPR 2023, supplement and the authors' code. The supplement does not name the levels of 2E+1D and
         3D: they are ours. The code stands for 3E with ``stop_gradient=False`` and ``additive_first=True``, and compares
-        the images of the attention with the clean picture; ``layers.PriorReformulation`` tells what became of its SVD. Its stage depends on the
-        epoch, and stage 1 takes the first picture's degradation for the whole batch; parameters that it never uses are
-        left out here.
+        the images of the attention with the clean picture; for its SVD see ``layers.PriorReformulation``. Its stage
+        depends on the epoch, and stage 1 takes the first picture's degradation for the whole batch. Parameters that it
+        never uses are left out here.
     """
 
     layouts: ClassVar[tuple[Layout, ...]] = IDR_LAYOUTS
