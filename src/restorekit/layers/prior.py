@@ -282,7 +282,8 @@ class PriorReformulation(nn.Module):
         torch.Size([2, 3, 8])
 
     Source:
-        Zhang et al., CVPR 2023 (IDR). The sign rule is ours: the authors' results depend on their SVD.
+        Zhang et al., CVPR 2023 (IDR). The sign rule is ours: the authors' results depend on their SVD. Their
+        ``mix_right`` has a bias; it moves all of a prior by one number, which the norm of ``PriorAttention`` takes off.
     """
 
     def __init__(self, types: int, rows: int) -> None:
@@ -291,7 +292,7 @@ class PriorReformulation(nn.Module):
         check_integer(rows, "rows", 1)
         self.types, self.rows = types, rows
         self.mix_left = nn.Linear(types * rows, rows)
-        self.mix_right = nn.Linear(types * rows, rows)
+        self.mix_right = nn.Linear(types * rows, rows, bias=False)
 
     def forward(self, hub: Tensor) -> Spectrum:
         """Decompose a hub (types, rows, D) with D >= rows."""

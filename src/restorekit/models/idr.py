@@ -75,8 +75,8 @@ class IDR(Restorer):
         Zhang et al., CVPR 2023, supplement and the authors' code. The supplement does not name the levels of 2E+1D and
         3D: they are ours. The code stands for 3E with ``stop_gradient=False`` and ``additive_first=True``, and compares
         the images of the attention with the clean picture; for its SVD see ``layers.PriorReformulation``. Its stage
-        depends on the epoch, and stage 1 takes the first picture's degradation for the whole batch. Parameters that it
-        never uses are left out here.
+        depends on the epoch, and stage 1 takes the first picture's degradation for the whole batch. Parameters of it that
+        do nothing are left out here.
     """
 
     layouts: ClassVar[tuple[Layout, ...]] = IDR_LAYOUTS
@@ -335,10 +335,10 @@ def idr(
 
     Example:
         >>> sum(p.numel() for p in idr().parameters())
-        13862047
+        13862023
 
     Source:
-        Zhang et al., CVPR 2023 (IDR). The authors' network has 70,567 parameters more, which nothing uses.
+        Zhang et al., CVPR 2023 (IDR). The authors' network has 70,591 parameters more, which do nothing.
     """
     model = IDR(
         stage,

@@ -72,7 +72,9 @@ def _read_mixers(state: StateDict, hub: Tensor) -> dict[str, Tensor]:
     left, _, right = torch.linalg.svd(hub.float(), full_matrices=False)
     fixed, _ = fix_signs(left, right)
     signs = (fixed * left).sum(dim=-2).sign().flatten()
-    tensors = rename(state, {"dmixer.convU": "reformulation.mix_left", "dmixer.convV": "reformulation.mix_right"})
+    tensors = rename(state, {"dmixer.convU": "reformulation.mix_left"})
+    tensors |= rename(state, {"dmixer.convV": "reformulation.mix_right"}, ["weight"])
+    state["dmixer.convV.bias"]  # without effect: the norm of the priors takes it off
     for key in ("reformulation.mix_left.weight", "reformulation.mix_right.weight"):
         tensors[key] = tensors[key].flatten(1) * signs.to(hub.dtype)
     return tensors
