@@ -2,6 +2,7 @@
 
 from typing import final
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -29,7 +30,6 @@ def filter_per_pixel(x: Tensor, kernels: Tensor) -> Tensor:
         ValueError: Shapes that do not fit, or an even K.
 
     Example:
-        >>> import torch
         >>> filter_per_pixel(torch.rand(1, 2, 5, 7), torch.rand(1, 18, 5, 7)).shape
         torch.Size([1, 2, 5, 7])
 
@@ -44,13 +44,12 @@ def filter_per_pixel(x: Tensor, kernels: Tensor) -> Tensor:
         raise ValueError(
             f"kernels must be (N, C * K^2, H, W) with an odd K for x {tuple(x.shape)}, got {tuple(kernels.shape)}"
         )
-    weights = kernels.reshape(batch, channels, side**2, height, width)
+    weights = kernels.reshape(batch, channels, side**2, height, width).unbind(2)
     padded = F.pad(x, (side // 2,) * 4, mode="replicate")
-    # One shift at a time: unfolding would copy the features K^2 times.
-    shifts = ((k, padded[..., k // side : k // side + height, k % side : k % side + width]) for k in range(side**2))
-    out = x.new_zeros(())
-    for k, shifted in shifts:
-        out = out + weights[:, :, k] * shifted
+    out = torch.zeros_like(x)
+    for k, weight in enumerate(weights):  # one shift at a time: unfolding would copy the features K^2 times
+        top, left = divmod(k, side)
+        out = out + weight * padded[..., top : top + height, left : left + width]
     return out
 
 
@@ -75,7 +74,6 @@ class AdditiveRoute(nn.Module):
         ValueError: A width below 1.
 
     Example:
-        >>> import torch
         >>> AdditiveRoute(4)(torch.rand(1, 4, 5, 7), torch.rand(1, 8, 5, 7)).shape
         torch.Size([1, 4, 5, 7])
 
@@ -107,7 +105,6 @@ class AffineRoute(nn.Module):
         ValueError: A width below 1.
 
     Example:
-        >>> import torch
         >>> AffineRoute(4)(torch.rand(1, 4, 5, 7), torch.rand(1, 8, 5, 7)).shape
         torch.Size([1, 4, 5, 7])
 
@@ -139,7 +136,6 @@ class KernelRoute(nn.Module):
         ValueError: A width below 1, or an even kernel size.
 
     Example:
-        >>> import torch
         >>> KernelRoute(4)(torch.rand(1, 4, 5, 7), torch.rand(1, 8, 5, 7)).shape
         torch.Size([1, 4, 5, 7])
 

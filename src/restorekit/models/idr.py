@@ -75,7 +75,7 @@ class IDR(Restorer):
         Zhang et al., CVPR 2023, supplement and the authors' code. The supplement does not name the levels of 2E+1D and
         3D: they are ours. The code stands for 3E with ``stop_gradient=False`` and ``additive_first=True``, and compares
         the images of the attention with the clean picture; for its SVD see ``layers.PriorReformulation``. Its stage
-        depends on the epoch, and stage 1 takes the first picture's degradation for the whole batch. Parameters of it that
+        depends on the epoch, and stage 1 takes the first picture's degradation for the whole batch. Parameters that
         do nothing are left out here.
     """
 
@@ -104,14 +104,8 @@ class IDR(Restorer):
         super().__init__([1], size_multiple=8, in_channels=in_channels, config=config)
         self._stage = stage
         self._default = None if degradation is None else _type_id(degradation)
-        self.trunk = RestormerTrunk(
-            in_channels,
-            channels,
-            blocks=blocks,
-            heads=heads,
-            refinement_blocks=refinement_blocks,
-            expansion=expansion,
-        )
+        trunk = partial(RestormerTrunk, blocks=blocks, heads=heads, refinement_blocks=refinement_blocks)
+        self.trunk = trunk(in_channels, channels, expansion=expansion)
         self.exit = nn.Conv2d(2 * channels, in_channels, 3, padding=1, bias=False)
         build = partial(
             MetaPrior,
@@ -122,8 +116,7 @@ class IDR(Restorer):
             stop_gradient=stop_gradient,
             additive_first=additive_first,
         )
-        widths = {place: _WIDTHS[place] * channels for place in places}
-        self.priors = nn.ModuleDict({p: build(width, heads=heads[_level(p)]) for p, width in widths.items()})
+        self.priors = nn.ModuleDict({p: build(_WIDTHS[p] * channels, heads=heads[_level(p)]) for p in places})
         _check_hub_size(hub_size, 8 * channels)
         self.hub = nn.Parameter(torch.empty(len(DEGRADATIONS), hub_size, 8 * channels))
         self.reformulation = PriorReformulation(len(DEGRADATIONS), hub_size)
@@ -267,9 +260,11 @@ def _check_hub_size(hub_size: int, prior_channels: int) -> None:
 
 def _in_order(placement: Sequence[str]) -> tuple[str, ...]:
     """The places in the order in which the features pass them."""
-    if isinstance(placement, str) or not placement or not set(placement) <= set(_WIDTHS):
-        raise ValueError(f"placement must name at least one of {', '.join(_WIDTHS)}, got {placement!r}")
-    return tuple(place for place in _WIDTHS if place in placement)
+    places = set(placement)
+    if isinstance(placement, str) or not places or not places <= set(_WIDTHS) or len(places) < len(placement):
+        known = ", ".join(_WIDTHS)
+        raise ValueError(f"placement must name at least one level of {known}, and none twice, got {placement!r}")
+    return tuple(place for place in _WIDTHS if place in places)
 
 
 def _type_id(degradation: Degradation) -> int:

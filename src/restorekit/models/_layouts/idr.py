@@ -80,4 +80,4 @@ def _read_mixers(state: StateDict, hub: Tensor) -> dict[str, Tensor]:
     return tensors
 
 
-IDR_LAYOUTS = (Layout("IDR (official)", has("degra_key", "dmixer.convU.weight", "kdp_level1.attn.kv.weight"), _read),)
+IDR_LAYOUTS = (Layout("IDR (official)", has("dmixer.convU.weight", "kdp_level1.attn.kv.weight"), _read),)

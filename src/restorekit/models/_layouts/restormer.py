@@ -1,6 +1,6 @@
 """Restormer's published checkpoints, whose layers IDR's files share: how to recognise and rename their tensors."""
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from typing import Any
 
 from torch import Tensor
@@ -68,5 +68,11 @@ def _read(state: StateDict) -> Reading:
     return {**config, "norm_bias": has_norm_bias(state)}, tensors
 
 
-_KEYS = has("patch_embed.proj.weight", "encoder_level1.0.attn.qkv_dwconv.weight", "reduce_chan_level2.weight")
-RESTORMER_LAYOUTS = (Layout("Restormer (official)", lambda found: _KEYS(found) and "degra_key" not in found, _read),)
+_TRUNK = has("patch_embed.proj.weight", "encoder_level1.0.attn.qkv_dwconv.weight", "reduce_chan_level2.weight")
+
+
+def _matches(found: Collection[str]) -> bool:
+    return _TRUNK(found) and "dmixer.convU.weight" not in found  # which IDR has
+
+
+RESTORMER_LAYOUTS = (Layout("Restormer (official)", _matches, _read),)
