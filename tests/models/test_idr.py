@@ -295,7 +295,7 @@ def test_a_file_of_stage_1_starts_stage_2(tmp_path):
 # Bad input
 
 
-@pytest.mark.parametrize("stage", [0, 3, "1", None, True])
+@pytest.mark.parametrize("stage", [0, 3, "1", 1.0, [1], None, True])
 def test_refuses_stages_that_do_not_exist(stage):
     with pytest.raises(ValueError, match="stage must be 1 or 2, got"):
         idr(stage)

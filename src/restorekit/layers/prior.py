@@ -268,6 +268,7 @@ class PriorReformulation(nn.Module):
 
     The signs of singular vectors are arbitrary, and U and V are mixed by different weights: a rule fixes them (see
     ``fix_signs``), so that results are the same with every library that decomposes. No gradient reaches the hub.
+    Rounding the hub to half precision can turn a pair whose largest entries are nearly equal; autocast rounds no hub.
 
     Args:
         types: Degradations in the hub.

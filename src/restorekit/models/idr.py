@@ -42,11 +42,11 @@ class IDR(Restorer):
     Stage 2 freezes the hub, takes it apart into directions that all degradations share, and predicts for each picture
     how much of each degradation is in it. ``reformulate`` leads from one to the other.
 
-    | placement of S3, table 2 | here                                     |
-    |--------------------------|------------------------------------------|
-    | 2E+1D                    | ("encoder1", "encoder2", "decoder3")     |
-    | 3E (authors' code)       | ("encoder1", "encoder2", "encoder3")     |
-    | 3D                       | ("decoder3", "decoder2", "decoder1")     |
+    | supplement, table 2 | placement                            |
+    |---------------------|--------------------------------------|
+    | 2E+1D               | ("encoder1", "encoder2", "decoder3") |
+    | 3E (authors' code)  | ("encoder1", "encoder2", "encoder3") |
+    | 3D                  | ("decoder3", "decoder2", "decoder1") |
 
     Args:
         stage: 1 or 2.
@@ -76,7 +76,8 @@ class IDR(Restorer):
         3D: they are ours. The code stands for 3E with ``stop_gradient=False`` and ``additive_first=True``, and compares
         the images of the attention with the clean picture; for its SVD see ``layers.PriorReformulation``. Its stage
         depends on the epoch, and stage 1 takes the first picture's degradation for the whole batch. Parameters that
-        do nothing are left out here.
+        do nothing are left out here. Their files mean the signs of the SVD they were trained with, which no file tells:
+        the ones that come out on the machine that reads the file are taken for them, and kept.
     """
 
     layouts: ClassVar[tuple[Layout, ...]] = IDR_LAYOUTS
@@ -248,7 +249,7 @@ def _level(place: str) -> int:
 
 
 def _check_stage(stage: int) -> None:
-    if isinstance(stage, bool) or stage not in {1, 2}:
+    if isinstance(stage, bool) or not isinstance(stage, int) or stage not in {1, 2}:
         raise ValueError(f"stage must be 1 or 2, got {stage!r}")
 
 
