@@ -72,7 +72,9 @@ _3E = ("encoder1", "encoder2", "encoder3")
 CASES |= {
     "idr": Case("idr", {"degradation": "noise", **_IDR}, init="uniform"),
     "idr for haze": Case("idr", {"degradation": "haze", "placement": _3E[2:], **_IDR}, export=False, init="uniform"),
-    "idr for blur": Case("idr", {"degradation": "blur", "placement": ("decoder1",), **_IDR}, init="uniform"),
+    "idr for blur": Case(
+        "idr", {"degradation": "blur", "placement": ("decoder1",), **_IDR}, export=False, init="uniform"
+    ),
     "idr, stage 2": Case("idr", _IDR, then="reformulate", init="uniform"),
     "idr, stage 2, as its authors' code": Case(
         "idr", {"placement": _3E, "additive_first": True, **_IDR}, export=False, then="reformulate", init="uniform"
