@@ -36,6 +36,8 @@ PRIVATE = {
     "models/_layouts/rcan.py": "tests/models/test_rcan.py",
     "models/_layouts/sparse_resnet.py": "tests/models/test_sparse_resnet.py",
     "models/_layouts/srresnet.py": "tests/models/test_srresnet.py",
+    "models/_layouts/idr.py": "tests/models/test_idr.py",
+    "models/_layouts/restormer.py": "tests/models/test_restormer.py",
     "models/_layouts/layout.py": "tests/models/test_checkpoints.py",
     "models/_layouts/owan.py": "tests/models/test_owan.py",
     "models/_layouts/progressive_carn.py": "tests/models/test_progressive_carn.py",

@@ -19,6 +19,8 @@ class Case(NamedTuple):
     name: str
     options: dict[str, Any]
     export: bool = True  # whether tracing this mode adds to what the other cases of the network show
+    then: str | None = None  # method that leads on to this mode
+    init: str = "he-normal"  # smaller where features are multiplied with each other and would overflow
 
 
 _SMALL = {"channels": 4, "blocks": 2, "units": 2}
@@ -72,6 +74,22 @@ CASES |= {
     "sparse_resnet x2 dense": Case("sparse_resnet", {"scale": 2, **_SPARSE, "num_sparsity_groups": None}, export=False),
     "sparse_resnet x4 without weight norm": Case(
         "sparse_resnet", {"scale": 4, "weight_norm": False, "patches": True, **_SPARSE}, export=False
+_TRANSFORMER = {"channels": 4, "blocks": (1, 1, 1, 1), "heads": (1, 2, 2, 4), "refinement_blocks": 1}
+CASES |= {
+    "restormer": Case("restormer", _TRANSFORMER),
+    "restormer without norm bias": Case("restormer", {"norm_bias": False, **_TRANSFORMER}, export=False),
+}
+_IDR = {"hub_size": 3, **_TRANSFORMER}
+_3E = ("encoder1", "encoder2", "encoder3")
+CASES |= {
+    "idr": Case("idr", {"degradation": "noise", **_IDR}, init="uniform"),
+    "idr for haze": Case("idr", {"degradation": "haze", "placement": _3E[2:], **_IDR}, export=False, init="uniform"),
+    "idr for blur": Case(
+        "idr", {"degradation": "blur", "placement": ("decoder1",), **_IDR}, export=False, init="uniform"
+    ),
+    "idr, stage 2": Case("idr", _IDR, then="reformulate", init="uniform"),
+    "idr, stage 2, as its authors' code": Case(
+        "idr", {"placement": _3E, "additive_first": True, **_IDR}, export=False, then="reformulate", init="uniform"
     ),
 }
 
@@ -80,7 +98,9 @@ def build(case):
     """A network whose every weight matters: He-normal convolutions, no parameter at an inert initial value."""
     torch.manual_seed(0)
     model = create_model(case.name, **case.options)
-    initialize(model, "he-normal")
+    if case.then is not None:
+        getattr(model, case.then)()
+    initialize(model, case.init)
     for layer in model.modules():
         if isinstance(layer, nn.BatchNorm2d):
             nn.init.uniform_(layer.weight, 0.5, 1.5)

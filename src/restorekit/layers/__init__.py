@@ -8,13 +8,18 @@ from restorekit.layers.desubpixel import Desubpixel
 from restorekit.layers.initialization import INITIALIZERS, initialize
 from restorekit.layers.mean_shift import DIV2K_MEAN, MeanShift
 from restorekit.layers.non_local import NonLocalBlock
+from restorekit.layers.physics import AdditiveRoute, AffineRoute, KernelRoute, filter_per_pixel
+from restorekit.layers.prior import MetaPrior, PriorAttention, PriorReformulation, SupervisedDegradationAttention, degradation_attention_loss, fix_signs
 from restorekit.layers.residual import EResidualBlock, ResidualBlock
 from restorekit.layers.shared_residual import SharedResidualInResidual, SResidualBlock
 from restorekit.layers.sparse import SparseGroupConv2d
 from restorekit.layers.template import SConv2d, TemplateBank, orthogonal_coefficients
+from restorekit.layers.transformer import GatedFeedForward, LayerNorm2d, TransformerBlock, TransposedAttention
 from restorekit.layers.upsampler import PixelShuffleUpsampler
 
 __all__ = [
+    "AdditiveRoute",
+    "AffineRoute",
     "BicubicUpsampler",
     "Cascade",
     "Chain",
@@ -23,16 +28,28 @@ __all__ = [
     "DenseResidualBlock",
     "Desubpixel",
     "EResidualBlock",
+    "GatedFeedForward",
     "INITIALIZERS",
+    "KernelRoute",
+    "LayerNorm2d",
     "MeanShift",
+    "MetaPrior",
     "NonLocalBlock",
     "PixelShuffleUpsampler",
+    "PriorAttention",
+    "PriorReformulation",
     "ResidualBlock",
     "SConv2d",
     "SResidualBlock",
     "SharedResidualInResidual",
     "SparseGroupConv2d",
+    "SupervisedDegradationAttention",
     "TemplateBank",
+    "TransformerBlock",
+    "TransposedAttention",
+    "degradation_attention_loss",
+    "filter_per_pixel",
+    "fix_signs",
     "initialize",
     "orthogonal_coefficients",
 ]

@@ -8,6 +8,7 @@ from restorekit.models.edsr import EDSR, edsr
 from restorekit.models.export import export_onnx
 from restorekit.models.fold import fold_desubpixel
 from restorekit.models.fsrcnn import FSRCNN, fsrcnn
+from restorekit.models.idr import IDR, idr
 from restorekit.models.mepsnet import MEPSNet, mepsnet
 from restorekit.models.merge_batch_norm import merge_batch_norm
 from restorekit.models.network import Network
@@ -18,6 +19,7 @@ from restorekit.models.rcan import RCAN, rcan
 from restorekit.models.rdn import RDN, rdn
 from restorekit.models.registry import create_model, list_models
 from restorekit.models.restorer import Restorer
+from restorekit.models.restormer import Restormer, restormer
 from restorekit.models.ridnet import RIDNet, ridnet
 from restorekit.models.rnan import RNAN, rnan
 from restorekit.models.sparse_resnet import SparseResNet, sparse_resnet
@@ -31,6 +33,7 @@ __all__ = [
     "DnCNN",
     "EDSR",
     "FSRCNN",
+    "IDR",
     "MEPSNet",
     "MSRResNet",
     "MultiScaleDiscriminator",
@@ -43,6 +46,7 @@ __all__ = [
     "RIDNet",
     "RNAN",
     "Restorer",
+    "Restormer",
     "SRCNN",
     "SRResNet",
     "SparseResNet",
@@ -57,6 +61,7 @@ __all__ = [
     "export_onnx",
     "fold_desubpixel",
     "fsrcnn",
+    "idr",
     "list_models",
     "load_checkpoint",
     "load_weights",
@@ -68,6 +73,7 @@ __all__ = [
     "progressive_carn",
     "rcan",
     "rdn",
+    "restormer",
     "ridnet",
     "rnan",
     "save_weights",

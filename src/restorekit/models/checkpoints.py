@@ -18,6 +18,7 @@ from restorekit.models.dncnn import DnCNN
 from restorekit.models.edsr import EDSR
 from restorekit.models.fsrcnn import FSRCNN
 from restorekit.models.mepsnet import MEPSNet
+from restorekit.models.idr import IDR
 from restorekit.models.network import Network, check_network
 from restorekit.models.owan import OWAN
 from restorekit.models.progressive_carn import ProgressiveCARN
@@ -28,6 +29,7 @@ from restorekit.models.ridnet import RIDNet
 from restorekit.models.rnan import RNAN
 from restorekit.models.srcnn import SRCNN
 from restorekit.models.sparse_resnet import SparseResNet
+from restorekit.models.restormer import Restormer
 from restorekit.models.srresnet import MSRResNet, SRResNet
 from restorekit.models.vdsr import VDSR
 from restorekit.models.zssr import ZSSR
@@ -52,6 +54,8 @@ _CLASSES: dict[str, type[Restorer]] = {
     "ZSSR": ZSSR,
     "MEPSNet": MEPSNet,
     "SparseResNet": SparseResNet,
+    "Restormer": Restormer,
+    "IDR": IDR,
 }
 _LARGEST = 4096  # no width or depth of a network here comes near
 

@@ -9,6 +9,7 @@ from restorekit.models.edsr import edsr
 from restorekit.models.fsrcnn import fsrcnn
 from restorekit.models.owan import owan
 from restorekit.models.mepsnet import mepsnet
+from restorekit.models.idr import idr
 from restorekit.models.pcarn import pcarn, pcarn_m
 from restorekit.models.progressive_carn import progressive_carn
 from restorekit.models.rcan import rcan
@@ -18,6 +19,7 @@ from restorekit.models.ridnet import ridnet
 from restorekit.models.rnan import rnan
 from restorekit.models.srcnn import srcnn
 from restorekit.models.sparse_resnet import sparse_resnet
+from restorekit.models.restormer import restormer
 from restorekit.models.srresnet import srresnet
 from restorekit.models.vdsr import vdsr
 from restorekit.models.zssr import zssr
@@ -48,6 +50,11 @@ _RESTORERS: dict[str, _Entry] = {
     "srresnet": _Entry(srresnet, ("super-resolution",)),
     "vdsr": _Entry(vdsr, ("super-resolution",)),
     "zssr": _Entry(zssr, ("super-resolution",)),
+}
+_ALL_IN_ONE = ("denoising", "deraining", "dehazing", "deblurring", "low-light-enhancement")
+_RESTORERS |= {
+    "restormer": _Entry(restormer, _ALL_IN_ONE),
+    "idr": _Entry(idr, _ALL_IN_ONE),
 }
 
 
