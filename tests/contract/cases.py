@@ -13,6 +13,7 @@ class Case(NamedTuple):
     name: str
     options: dict[str, Any]
     export: bool = True  # whether test_deployment learns from this mode what the others of the network do not show
+    then: str | None = None  # method that leads on to this mode
     init: str = "he-normal"  # gentler where features that grow from block to block would saturate a softmax
 
 
@@ -70,11 +71,47 @@ CASES = {
     "zssr x4": Case("zssr", {"scale": 4, "channels": 4, "depth": 3}),
 }
 
+_EXPERTS = {"units": 2, "blocks": 2, "channels": 4, "extraction_channels": 8}
+CASES |= {
+    "mepsnet": Case("mepsnet", {"experts": 2, "num_templates": 3, **_EXPERTS}),
+    "mepsnet without sharing": Case("mepsnet", {"experts": 1, "num_templates": None, **_EXPERTS}, export=False),
+}
+_SPARSE = {"channels": 8, "width": 2, "blocks": 2, "num_sparsity_groups": 2, "cardinality": 4}
+CASES |= {
+    "sparse_resnet x1": Case("sparse_resnet", {"scale": 1, **_SPARSE}, export=False),
+    "sparse_resnet x2": Case("sparse_resnet", {"scale": 2, **_SPARSE}),
+    "sparse_resnet x3 windows": Case("sparse_resnet", {"scale": 3, "pool_size": 4, "mlp_depth": 2, **_SPARSE}),
+    "sparse_resnet x2 dense": Case("sparse_resnet", {"scale": 2, **_SPARSE, "num_sparsity_groups": None}, export=False),
+    "sparse_resnet x4 without weight norm": Case(
+        "sparse_resnet", {"scale": 4, "weight_norm": False, "patches": True, **_SPARSE}, export=False
+    ),
+}
+_TRANSFORMER = {"channels": 4, "blocks": (1, 1, 1, 1), "heads": (1, 2, 2, 4), "refinement_blocks": 1}
+CASES |= {
+    "restormer": Case("restormer", _TRANSFORMER),
+    "restormer without norm bias": Case("restormer", {"norm_bias": False, **_TRANSFORMER}, export=False),
+}
+_IDR = {"hub_size": 3, **_TRANSFORMER}
+_3E = ("encoder1", "encoder2", "encoder3")
+CASES |= {
+    "idr": Case("idr", {"degradation": "noise", **_IDR}, init="uniform"),
+    "idr for haze": Case("idr", {"degradation": "haze", "placement": _3E[2:], **_IDR}, export=False, init="uniform"),
+    "idr for blur": Case(
+        "idr", {"degradation": "blur", "placement": ("decoder1",), **_IDR}, export=False, init="uniform"
+    ),
+    "idr, stage 2": Case("idr", _IDR, then="reformulate", init="uniform"),
+    "idr, stage 2, as its authors' code": Case(
+        "idr", {"placement": _3E, "additive_first": True, **_IDR}, export=False, then="reformulate", init="uniform"
+    ),
+}
+
 
 def build(case):
     """A network whose every weight matters: large convolutions, no parameter at an inert initial value."""
     torch.manual_seed(0)
     model = create_model(case.name, **case.options)
+    if case.then is not None:
+        getattr(model, case.then)()
     initialize(model, case.init)
     for layer in model.modules():
         if isinstance(layer, nn.BatchNorm2d):

@@ -9,7 +9,14 @@ from restorekit.layers.initialization import INITIALIZERS, initialize
 from restorekit.layers.mean_shift import DIV2K_MEAN, MeanShift
 from restorekit.layers.non_local import NonLocalBlock
 from restorekit.layers.physics import AdditiveRoute, AffineRoute, KernelRoute, filter_per_pixel
-from restorekit.layers.prior import MetaPrior, PriorAttention, PriorReformulation, SupervisedDegradationAttention, degradation_attention_loss, fix_signs
+from restorekit.layers.prior import (
+    MetaPrior,
+    PriorAttention,
+    PriorReformulation,
+    SupervisedDegradationAttention,
+    degradation_attention_loss,
+    fix_signs,
+)
 from restorekit.layers.residual import EResidualBlock, ResidualBlock
 from restorekit.layers.shared_residual import SharedResidualInResidual, SResidualBlock
 from restorekit.layers.sparse import SparseGroupConv2d
@@ -18,18 +25,18 @@ from restorekit.layers.transformer import GatedFeedForward, LayerNorm2d, Transfo
 from restorekit.layers.upsampler import PixelShuffleUpsampler
 
 __all__ = [
+    "DIV2K_MEAN",
+    "INITIALIZERS",
     "AdditiveRoute",
     "AffineRoute",
     "BicubicUpsampler",
     "Cascade",
     "Chain",
     "ChannelAttention",
-    "DIV2K_MEAN",
     "DenseResidualBlock",
     "Desubpixel",
     "EResidualBlock",
     "GatedFeedForward",
-    "INITIALIZERS",
     "KernelRoute",
     "LayerNorm2d",
     "MeanShift",

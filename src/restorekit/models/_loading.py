@@ -18,13 +18,8 @@ N = TypeVar("N", bound=Network)
 
 FORMAT = "restorekit"
 FORMAT_VERSION = "1"
-<<<<<<< HEAD
-# Options that a network and the file it reads may have differently: the last three say how the same weights are run.
-_FREE = {"scale", "stage", "init", "mean", "pool_size", "hard", "patches"}
-=======
-# Options that a network and the file it reads may have differently.
-_FREE = {"scale", "stage", "init", "mean", "degradation", "stop_gradient"}
->>>>>>> prior
+# Options that a network and the file it reads may have differently; the second line says how the same weights are run.
+_FREE = {"scale", "stage", "init", "mean"} | {"pool_size", "hard", "patches", "degradation", "stop_gradient"}
 # Where projects nest the tensors, averaged ones first.
 _CONTAINERS = ("params_ema", "ema", "params", "state_dict", "model", "net", "weights")
 

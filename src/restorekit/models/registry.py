@@ -7,19 +7,19 @@ from restorekit.models.carn import carn, carn_m
 from restorekit.models.dncnn import dncnn
 from restorekit.models.edsr import edsr
 from restorekit.models.fsrcnn import fsrcnn
-from restorekit.models.owan import owan
-from restorekit.models.mepsnet import mepsnet
 from restorekit.models.idr import idr
+from restorekit.models.mepsnet import mepsnet
+from restorekit.models.owan import owan
 from restorekit.models.pcarn import pcarn, pcarn_m
 from restorekit.models.progressive_carn import progressive_carn
 from restorekit.models.rcan import rcan
 from restorekit.models.rdn import rdn
 from restorekit.models.restorer import Restorer
+from restorekit.models.restormer import restormer
 from restorekit.models.ridnet import ridnet
 from restorekit.models.rnan import rnan
-from restorekit.models.srcnn import srcnn
 from restorekit.models.sparse_resnet import sparse_resnet
-from restorekit.models.restormer import restormer
+from restorekit.models.srcnn import srcnn
 from restorekit.models.srresnet import srresnet
 from restorekit.models.vdsr import vdsr
 from restorekit.models.zssr import zssr
@@ -30,31 +30,30 @@ class _Entry(NamedTuple):
     tasks: tuple[str, ...]
 
 
+_ALL_IN_ONE = ("denoising", "deraining", "dehazing", "deblurring", "low-light-enhancement")
+
 _RESTORERS: dict[str, _Entry] = {
     "carn": _Entry(carn, ("super-resolution",)),
     "carn_m": _Entry(carn_m, ("super-resolution",)),
     "dncnn": _Entry(dncnn, ("denoising", "jpeg-artifact-removal")),
     "edsr": _Entry(edsr, ("super-resolution", "denoising", "jpeg-artifact-removal")),
     "fsrcnn": _Entry(fsrcnn, ("super-resolution",)),
+    "idr": _Entry(idr, _ALL_IN_ONE),
+    "mepsnet": _Entry(mepsnet, ("denoising", "mixed-distortions")),
     "owan": _Entry(owan, ("denoising", "jpeg-artifact-removal")),
     "pcarn": _Entry(pcarn, ("super-resolution",)),
     "pcarn_m": _Entry(pcarn_m, ("super-resolution",)),
     "progressive_carn": _Entry(progressive_carn, ("super-resolution",)),
     "rcan": _Entry(rcan, ("super-resolution", "denoising", "jpeg-artifact-removal")),
     "rdn": _Entry(rdn, ("super-resolution", "denoising", "jpeg-artifact-removal")),
+    "restormer": _Entry(restormer, _ALL_IN_ONE),
     "ridnet": _Entry(ridnet, ("denoising",)),
     "rnan": _Entry(rnan, ("super-resolution", "denoising", "jpeg-artifact-removal")),
-    "srcnn": _Entry(srcnn, ("super-resolution",)),
-    "mepsnet": _Entry(mepsnet, ("denoising", "mixed-distortions")),
     "sparse_resnet": _Entry(sparse_resnet, ("super-resolution", "denoising", "jpeg-artifact-removal")),
+    "srcnn": _Entry(srcnn, ("super-resolution",)),
     "srresnet": _Entry(srresnet, ("super-resolution",)),
     "vdsr": _Entry(vdsr, ("super-resolution",)),
     "zssr": _Entry(zssr, ("super-resolution",)),
-}
-_ALL_IN_ONE = ("denoising", "deraining", "dehazing", "deblurring", "low-light-enhancement")
-_RESTORERS |= {
-    "restormer": _Entry(restormer, _ALL_IN_ONE),
-    "idr": _Entry(idr, _ALL_IN_ONE),
 }
 
 
