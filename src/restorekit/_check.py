@@ -65,6 +65,8 @@ def check_mean(mean: Sequence[float], channels: int) -> None:
     """Require a mean colour: one number for each channel of the picture."""
     if not isinstance(mean, Sequence) or len(mean) != channels:
         raise ValueError(f"mean must hold one value for each of the {channels} channels, got {mean!r}")
+    if not all(math.isfinite(value) for value in mean):
+        raise ValueError(f"mean must hold finite numbers, got {mean!r}")
 
 
 def check_generator(generator: torch.Generator | None) -> None:

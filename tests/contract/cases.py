@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import nn
 
-from restorekit.layers import initialize
+from restorekit.layers import DIV2K_MEAN, initialize
 from restorekit.models import create_model
 
 
@@ -122,9 +122,15 @@ def build(case):
 
 
 def statistics(model):
-    """Names of the BatchNorm buffers, the only ones that a state dict may hold."""
+    """Names of the BatchNorm buffers."""
     norms = [name for name, layer in model.named_modules() if isinstance(layer, nn.BatchNorm2d)]
     return {f"{norm}.{kind}" for norm in norms for kind in ("running_mean", "running_var", "num_batches_tracked")}
+
+
+def own_means(model):
+    """Names of mean colours that are no constants, the only other buffers that a state dict may hold."""
+    mean = model.config.get("mean")
+    return set() if mean in {None, DIV2K_MEAN} or not any(mean) else {"take_mean.shift", "put_mean.shift"}
 
 
 def pictures(model, height=7, width=5, batch=2, dtype=torch.float32):

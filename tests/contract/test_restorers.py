@@ -7,10 +7,10 @@ import copy
 
 import pytest
 import torch
-from contract.cases import CASES, build, close, modes, pictures, statistics
+from contract.cases import CASES, build, close, modes, own_means, pictures, statistics
 
 from restorekit.inference import tiled
-from restorekit.models import list_models, load_checkpoint, save_weights
+from restorekit.models import list_models, load_checkpoint, load_weights, save_weights
 
 
 @pytest.fixture(params=CASES.values(), ids=CASES)
@@ -60,6 +60,18 @@ def test_weights_survive_a_file(model, tmp_path):
         assert torch.equal(loaded(pictures(model), **mode), model.eval()(pictures(model), **mode))
 
 
+def test_weights_are_read_into_a_network_that_is_there(model, tmp_path):
+    save_weights(model, tmp_path / "model.safetensors")
+    torch.save(model.state_dict(), tmp_path / "model.pth")
+    for name in ("model.safetensors", "model.pth"):
+        other = copy.deepcopy(model)
+        for parameter in other.parameters():
+            parameter.data.fill_(0.1)
+        load_weights(other, tmp_path / name)
+        for mode in modes(model):
+            assert torch.equal(other.eval()(pictures(model), **mode), model.eval()(pictures(model), **mode))
+
+
 def test_config_builds_the_network_again(model):
     again = type(model)(**model.config)
     assert again.config == model.config
@@ -73,7 +85,7 @@ def test_state_dict_holds_every_parameter_once_and_no_constant(model):
     state = model.state_dict()
     places = [tensor.data_ptr() for tensor in state.values()]
     assert len(set(places)) == len(places)
-    assert set(state) == {name for name, _ in model.named_parameters()} | statistics(model)
+    assert set(state) == {name for name, _ in model.named_parameters()} | statistics(model) | own_means(model)
 
 
 def test_evaluation_repeats_and_pictures_do_not_touch(model):

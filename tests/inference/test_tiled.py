@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from torch import nn
 
 from restorekit.inference import restore, tiled
-from restorekit.models import Restorer, carn, carn_m
+from restorekit.models import Restorer, carn, carn_m, rnan
 
 module = importlib.import_module("restorekit.inference.tiled")
 restoring = importlib.import_module("restorekit.inference.restore")
@@ -199,12 +199,20 @@ def test_a_number_tiles_a_network_that_sees_everything_with_the_stated_halo():
     assert difference(out, whole(net, x)) > 1e-3
 
 
-def test_a_network_that_sees_everything_runs_whole_beyond_every_budget(monkeypatch):
+def test_a_network_that_sees_everything_asks_before_it_takes_more_memory_than_the_budget(monkeypatch):
     net, x = Pooling(), noise(1, 3, 6, 5)
     monkeypatch.setattr(module, "TILE_MEMORY", 1)
     monkeypatch.setattr(restoring, "WHOLE_MEMORY", 1)
-    assert difference(restore(net, x), whole(net, x)) < 1e-6
+    with pytest.raises(ValueError, match=r"Pooling sees the whole picture, which takes about 0 GiB.*tile=512.*tile=6 "):
+        restore(net, x)
+    assert difference(restore(net, x, tile=6), whole(net, x)) < 1e-6
     assert difference(tiled(net, x), whole(net, x)) < 1e-6
+
+
+def test_a_network_that_takes_parts_by_itself_is_left_to_it(monkeypatch):
+    monkeypatch.setattr(restoring, "WHOLE_MEMORY", 1)
+    net, x = rnan(channels=4, blocks=1), noise(1, 3, 6, 5)
+    assert difference(restore(net, x), whole(net, x)) < 1e-6
 
 
 @pytest.mark.parametrize("dtype", [torch.float64, torch.float32, torch.bfloat16, torch.float16])

@@ -383,6 +383,38 @@ def test_trained_mean_shifts_are_absorbed_exactly(save):
     assert loaded.config["mean"] != published.MEAN
 
 
+def test_a_mean_of_the_files_own_travels_with_a_plain_state_dict(save):
+    tensors = published_weights(published.carn(single=2, channels=8))
+    tensors["add_mean.shifter.bias"] = torch.tensor([0.5, 0.4, 0.3])
+    tensors["sub_mean.shifter.bias"] = -torch.tensor([0.5, 0.4, 0.3])
+    model, other = load_checkpoint(save(tensors)), carn(2, channels=8).eval()
+    with pytest.raises(RuntimeError, match=r"take_mean\.shift"):
+        other.load_state_dict(model.state_dict())
+    load_weights(other, save(model.state_dict()))
+    x = torch.rand(1, 3, 5, 6, generator=torch.Generator().manual_seed(0))
+    assert torch.equal(other(x), model(x))
+    assert other.config["mean"] == model.config["mean"]
+
+
+def test_a_refused_file_leaves_the_mean_as_it_was(save):
+    tensors = published_weights(published.carn(single=2, channels=8))
+    tensors["sub_mean.shifter.bias"] = -torch.tensor([0.5, 0.4, 0.3])
+    tensors["exit.weight"] = torch.zeros(3, 8, 5, 5)
+    model = carn(2, channels=8)
+    with pytest.raises(ValueError, match="has shape"):
+        load_weights(model, save(tensors))
+    assert model.config["mean"] == published.MEAN
+    assert "take_mean.shift" not in model.state_dict()
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_a_mean_that_is_no_number_is_refused(value, save):
+    tensors = published_weights(published.carn(single=2, channels=8))
+    tensors["sub_mean.shifter.bias"] = torch.tensor([0.1, 0.2, value])
+    with pytest.raises(ValueError, match="mean must hold finite numbers"):
+        load_checkpoint(save(tensors))
+
+
 def test_a_mean_shift_that_cannot_be_undone_is_refused(save):
     tensors = published_weights(published.carn(single=2, channels=8))
     tensors["sub_mean.shifter.weight"] = torch.zeros(3, 3, 1, 1)
@@ -618,8 +650,43 @@ def test_garbage_is_refused(content, tmp_path):
 
 @pytest.mark.parametrize("content", [[1, 2], torch.zeros(3), {}, {"params": {}}, {"a": 1}, {1: torch.zeros(1)}, "text"])
 def test_contents_other_than_tensors_by_name_are_refused(content, save):
-    with pytest.raises(ValueError, match="must hold"):
+    with pytest.raises(ValueError, match=r"must hold|holds no tensors"):
         load_checkpoint(save(content))
+
+
+def test_an_empty_file_and_an_unknown_container_say_what_they_are(save, tmp_path):
+    (tmp_path / "empty.pth").touch()
+    with pytest.raises(ValueError, match=r"empty\.pth is empty"):
+        load_checkpoint(tmp_path / "empty.pth")
+    with pytest.raises(ValueError, match=r"'g_ema': OrderedDict; if that is the state dict, save content\['g_ema'\]"):
+        load_checkpoint(save({"g_ema": small().state_dict(), "step": 3}))
+
+
+@pytest.mark.parametrize(
+    "keys",
+    [
+        [f"progression.0.c{i}.x" for i in range(300)]
+        + [f"progression.0.b1.c{i}.x" for i in range(300)]
+        + [f"to_rgb.{i}.x" for i in range(300)]
+        + ["entry.body.0.weight", "progression.0.b1.b1.body.1.weight"],
+        [f"layers.{i}.x" for i in range(2000)]
+        + [f"layers.1._ops.{i}.x" for i in range(2000)]
+        + ["FEB.0.weight", "layers.0.ca_fc.0.weight"],
+        [f"body.{i}.body.0.x" for i in range(2000)]
+        + [f"body.0.body.{i}.body.x" for i in range(2000)]
+        + ["head.0.weight", "body.0.body.0.body.3.conv_du.0.weight"],
+        [f"RDBs.{i}.x" for i in range(2000)]
+        + [f"RDBs.0.convs.{i}.conv.0.x" for i in range(2000)]
+        + ["SFENet1.weight", "RDBs.0.LFF.weight"],
+        [f"c{i}.x" for i in range(2000)]
+        + [f"b1.c{i}.x" for i in range(2000)]
+        + ["b1.b1.body.0.weight", "b1.c1.body.0.weight", "exit.weight"],
+    ],
+    ids=["progressive CARN", "OWAN", "RCAN", "RDN", "CARN"],
+)
+def test_a_few_keys_cannot_ask_for_millions_of_layers(keys, save):
+    with pytest.raises(ValueError, match=r"its keys count to [\d times]+ layers where there are only"):
+        load_checkpoint(save(dict.fromkeys(keys, torch.zeros(1))))
 
 
 def test_folders_and_missing_files(tmp_path):

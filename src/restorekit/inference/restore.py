@@ -82,8 +82,8 @@ def restore(
         tile: Side of tiles in input pixels; "auto" picks it from a memory budget. None runs the picture in one piece
             unless that takes more than ``WHOLE_MEMORY`` bytes, and then does as "auto"; tiles do not change the result.
             Only a network that sees the whole picture (``receptive_radius`` None) cannot be tiled without a change: it
-            runs in one piece unless ``tile`` is a number, and then each tile sees itself and ``GLOBAL_HALO`` pixels
-            around it.
+            runs in one piece, up to ``WHOLE_MEMORY`` bytes, unless ``tile`` is a number, and then each tile sees itself
+            and ``GLOBAL_HALO`` pixels around it.
         self_ensemble: Average over the 8 flips and rotations; 8 times the work.
         device: Where to compute; the network's own device if None. The picture and the result stay where they are.
         dtype: Floating-point type to compute in; the network's own if None.
@@ -99,7 +99,8 @@ def restore(
     Raises:
         TypeError: ``model`` is no network of this library, or ``image`` no picture.
         ValueError: A wrong shape, an unreadable file, a kind of picture that is not accepted (CMYK, animations), a
-            number of channels that the network does not take, or a scale that it does not hold.
+            number of channels that the network does not take, or a scale that it does not hold; or a picture too large
+            for a network that sees the whole of it, and no ``tile``.
         FloatingPointError: The output is not finite and the result would be integers, which cannot show it.
 
     Example:
@@ -113,7 +114,8 @@ def restore(
     picture = open_picture(image, max_pixels)
     colours = picture.planes.shape[1] - picture.has_alpha
     if colours != model.in_channels and {colours, model.in_channels} != {1, 3}:
-        raise ValueError(f"{type(model).__name__} takes {model.in_channels} channels, the picture has {colours}")
+        alpha = " and transparency" if picture.has_alpha else ""
+        raise ValueError(f"{type(model).__name__} takes {model.in_channels} channels, the picture has {colours}{alpha}")
     net = placed(model, device, dtype)
     out = picture.empty_result(factor)
     x = picture.planes[:, :colours]
@@ -135,8 +137,16 @@ def restore(
 def _resolve_tile(model: Restorer, x: Tensor, scale: int, tile: int | Literal["auto"] | None) -> int | None:
     if tile is not None:
         return resolve_tile(model, x, scale, tile)
-    fits = memory_per_pixel(model, scale) * x.shape[-2] * x.shape[-1] <= WHOLE_MEMORY
-    return None if fits else resolve_tile(model, x, scale, "auto")
+    needed = memory_per_pixel(model, scale) * x.shape[-2] * x.shape[-1]
+    if needed <= WHOLE_MEMORY or model.whole_pixels is not None:
+        return None
+    if model.receptive_radius is None:
+        raise ValueError(
+            f"{type(model).__name__} sees the whole picture, which takes about {needed / 2**30:.0f} GiB at this size; "
+            f"tile=512 restores overlapping parts instead, each by what it sees itself; tile={max(x.shape[-2:])} takes "
+            "the picture whole all the same"
+        )
+    return resolve_tile(model, x, scale, "auto")
 
 
 def _halo(net: Restorer, colours: int) -> int:

@@ -10,11 +10,17 @@ DIV2K_MEAN = (0.4488, 0.4371, 0.4040)
 """Mean colour (R, G, B) of DIV2K in [0, 1], used by CARN, EDSR, RCAN and their relatives."""
 
 
+def is_constant(mean: Sequence[float]) -> bool:
+    """Whether a mean colour is known without its file: DIV2K's, or none."""
+    return tuple(mean) == DIV2K_MEAN or not any(mean)
+
+
 @final
 class MeanShift(nn.Module):
     """Add ``sign * mean`` to each channel.
 
-    The mean is a constant: a buffer that moves with the module and is not stored in its state dict.
+    The mean is a buffer that moves with the module. DIV2K's mean and zeros are constants and not in the state dict; any
+    other mean is, because it may have been trained with the weights beside it.
 
     Args:
         mean: One value per channel, in [0, 1].
@@ -40,12 +46,13 @@ class MeanShift(nn.Module):
         if len(mean) == 0:
             raise ValueError("mean must hold at least one value, one per channel")
         self.sign = sign
-        self.register_buffer("shift", torch.zeros(1, len(mean), 1, 1), persistent=False)
+        self.register_buffer("shift", torch.zeros(1, len(mean), 1, 1))
         self.set_mean(mean)
 
     def set_mean(self, mean: Sequence[float]) -> None:
         """Take another mean, one value for each channel, where the old one lives."""
-        self.shift.copy_(self.sign * torch.tensor(list(mean)).view_as(self.shift))
+        shift = (self.sign * torch.tensor(list(mean))).view_as(self.shift).to(self.shift)
+        self.register_buffer("shift", shift, persistent=not is_constant(mean))
 
     def forward(self, x: Tensor) -> Tensor:
         """Map pictures (N, C, H, W) to shifted pictures of the same shape."""

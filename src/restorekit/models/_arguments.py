@@ -1,6 +1,7 @@
 """Checks of the constructor arguments that several networks share."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from restorekit._check import check_mean
 from restorekit.layers import DIV2K_MEAN
@@ -9,10 +10,10 @@ SCALES = (1, 2, 3, 4, 8)
 HEADS = ("conv", "desubpixel")
 
 
-def check_scale(scale: int) -> None:
-    """Require an enlargement factor that the upsamplers offer; 1 means none."""
-    if not _is_scale(scale):
-        raise ValueError(f"scale must be one of {', '.join(map(str, SCALES))}, got {scale!r}")
+def check_scale(scale: int, offered: Sequence[int] = SCALES) -> None:
+    """Require an enlargement factor that the network offers; 1 means none."""
+    if not _is_scale(scale) or scale not in offered:
+        raise ValueError(f"scale must be one of {', '.join(map(str, offered))}, got {scale!r}")
 
 
 def check_scales(scale: int | Sequence[int]) -> list[int]:
@@ -23,6 +24,13 @@ def check_scales(scale: int | Sequence[int]) -> list[int]:
     if not factors or len(set(factors)) < len(factors):
         raise ValueError(f"scale must name at least one factor and none twice, got {scale!r}")
     return factors
+
+
+def check_flags(config: Mapping[str, Any], *names: str) -> None:
+    """Require that these arguments are True or False: any text would count as True."""
+    for name in names:
+        if not isinstance(config[name], bool):
+            raise TypeError(f"{name} must be True or False, got {config[name]!r}")
 
 
 def check_head(head: str, factors: Sequence[int]) -> int:
@@ -41,7 +49,7 @@ def mean_for(mean: Sequence[float] | None, in_channels: int) -> tuple[float, ...
     if mean is None:
         return DIV2K_MEAN if in_channels == len(DIV2K_MEAN) else (0.0,) * in_channels
     check_mean(mean, in_channels)
-    return tuple(mean)
+    return tuple(map(float, mean))
 
 
 def _is_scale(factor: object) -> bool:

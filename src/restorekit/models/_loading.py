@@ -21,7 +21,7 @@ FORMAT_VERSION = "1"
 # Options that a network and the file it reads may have differently; the second line says how the same weights are run.
 _FREE = {"scale", "stage", "init", "mean"} | {"pool_size", "hard", "patches", "degradation", "stop_gradient"}
 # Where projects nest the tensors, averaged ones first.
-_CONTAINERS = ("params_ema", "ema", "params", "state_dict", "model", "net", "weights")
+_CONTAINERS = ("params_ema", "ema", "params", "state_dict", "model_state_dict", "model", "net", "weights")
 
 
 class _Followed(Mapping[str, Tensor]):
@@ -57,6 +57,8 @@ def read_tensors(path: str | PathLike[str]) -> tuple[dict[str, Tensor], dict[str
         raise IsADirectoryError(f"{path} is a folder; give a checkpoint file")
     with path.open("rb") as file:
         start = file.read(9)
+    if not start:
+        raise ValueError(f"{path} is empty")
     tensors, metadata = _read_safetensors(path) if start[8:] == b"{" else (_read_torch(path), {})
     for prefix in ("module.", "_orig_mod."):  # of data-parallel and compiled networks
         while tensors and all(key.startswith(prefix) for key in tensors):
@@ -88,12 +90,16 @@ def _read_torch(path: Path) -> dict[str, Tensor]:
     for name in _CONTAINERS:
         if isinstance(content, Mapping) and isinstance(content.get(name), Mapping):
             content = content[name]
-    if not isinstance(content, Mapping) or not content:
+    if not isinstance(content, Mapping):
         raise ValueError(f"{path} must hold a state dict of tensors, got {type(content).__name__}")
+    if not content:
+        raise ValueError(f"{path} holds no tensors")
     for key, value in content.items():
         if not isinstance(key, str) or not _is_plain(value):
+            hint = f"; if that is the state dict, save content[{key!r}] alone" if isinstance(value, Mapping) else ""
             raise ValueError(
-                f"{path} must hold plain dense tensors of real numbers by name, got {key!r}: {type(value).__name__}"
+                f"{path} must hold plain dense tensors of real numbers by name, "
+                f"got {key!r}: {type(value).__name__}{hint}"
             )
     return dict(content)
 
@@ -211,10 +217,23 @@ def load_weights(model: Network, path: str | PathLike[str]) -> None:
         found, config, tensors = interpret(stored, metadata, {name: model.layouts}, path)
         _check_config(model, found, config, path)
     wanted = {key: value for key, value in tensors.items() if not model.can_spare(key)}
-    check_tensors(model, wanted, path)
+    mean = config.get("mean", _stored_mean(tensors))
+    before = model.config.get("mean")
+    if mean is not None:
+        model.set_mean(mean)
+    try:
+        check_tensors(model, wanted, path)
+    except ValueError:
+        if mean is not None and before is not None:
+            model.set_mean(before)
+        raise
     model.load_state_dict(wanted)
-    if "mean" in config:
-        model.set_mean(config["mean"])
+
+
+def _stored_mean(tensors: StateDict) -> tuple[float, ...] | None:
+    """The mean colour in a plain state dict of this library, which holds one that is no constant."""
+    shift = tensors.get("take_mean.shift")
+    return None if shift is None else tuple(round(-value, 7) for value in shift.flatten().tolist())
 
 
 def loaded(model: N, weights: str | PathLike[str] | None) -> N:

@@ -19,12 +19,14 @@ from restorekit.layers import (
     ResidualBlock,
     initialize,
 )
-from restorekit.models._arguments import check_head, check_scales
+from restorekit.models._arguments import check_flags, check_head, check_scales
 from restorekit.models._layouts.carn import CARN_LAYOUTS
 from restorekit.models._layouts.layout import Layout
 from restorekit.models._loading import loaded
 from restorekit.models.network import record
 from restorekit.models.restorer import Restorer
+
+_FLAGS = ("recursive", "local_cascade", "global_cascade", "global_skip", "fusion_relu", "unit_relu", "upsampler_relu")
 
 
 @final
@@ -104,6 +106,7 @@ class CARN(Restorer):
         factors = check_scales(scale)
         folded = check_head(head, factors)
         check_mean(mean, 3)
+        check_flags(config, *_FLAGS)
         for name, value in (("channels", channels), ("blocks", blocks), ("units", units), ("groups", groups)):
             check_integer(value, name, 1)
         super().__init__([1] if folded > 1 else factors, size_multiple=folded, in_channels=3, config=config)

@@ -137,7 +137,10 @@ def _answers(
     """The caller's values of the options that the file leaves open: of all of those and of no others."""
     asked = {option for option, value in config.items() if value is UNSAID}
     if told := sorted(set(given) - asked):
-        raise ValueError(f"{path} holds {name} and leaves no {', '.join(told)} open; read it without")
+        raise ValueError(
+            f"{path} holds {name} and leaves no {', '.join(told)} open; read it without, "
+            "and name a scale where the network is called"
+        )
     if missing := sorted(asked - set(given)):
         example = ", ".join(f"{option}=..." for option in missing)
         raise ValueError(

@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 from restorekit._check import check_integer
 from restorekit.layers import initialize
+from restorekit.models._arguments import check_flags
 from restorekit.models._layouts.dncnn import DNCNN_LAYOUTS
 from restorekit.models._layouts.layout import Layout
 from restorekit.models._loading import loaded
@@ -65,6 +66,7 @@ class DnCNN(Restorer):
 
     def __init__(self, depth: int = 17, *, in_channels: int = 1, channels: int = 64, batch_norm: bool = True) -> None:
         config = record(locals())
+        check_flags(config, "batch_norm")
         check_integer(depth, "depth", 3)
         check_integer(in_channels, "in_channels", 1)
         check_integer(channels, "channels", 1)

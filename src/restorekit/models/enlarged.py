@@ -7,9 +7,9 @@ from torch import Tensor
 
 from restorekit._check import check_integer
 from restorekit.layers import BicubicUpsampler
+from restorekit.models._arguments import check_scale
 from restorekit.models.restorer import Restorer
 
-SCALES = (1, 2, 3, 4, 8)
 _KERNEL_REACH = 2  # low-resolution pixels that the cubic kernel adds to each side
 
 
@@ -30,8 +30,7 @@ class EnlargedRestorer(Restorer, ABC):
     """
 
     def __init__(self, scale: int, *, in_channels: int, config: dict[str, Any]) -> None:
-        if isinstance(scale, bool) or not isinstance(scale, int) or scale not in SCALES:
-            raise ValueError(f"scale must be one of {', '.join(map(str, SCALES))}, got {scale!r}")
+        check_scale(scale)
         check_integer(in_channels, "in_channels", 1)
         super().__init__([scale], size_multiple=1, in_channels=in_channels, config=config)
         self.enlarge = BicubicUpsampler(scale)

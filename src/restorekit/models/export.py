@@ -17,7 +17,8 @@ def export_onnx(model: Restorer, path: str | os.PathLike[str], *, scale: int | N
 
     The file maps the input ``x``, floats (batch, in_channels, height, width) in [0, 1], to the output ``restored``,
     ``scale`` times as large, as the network does in evaluation mode. It holds the graph and the weights in the dtype of
-    the network, and nothing about the machine that wrote it.
+    the network, and nothing about the machine that wrote it. A network that takes large pictures in parts (RNAN) takes
+    them whole in the file: keep them small.
 
     Args:
         model: Network from this library; left as it is.

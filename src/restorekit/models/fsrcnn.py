@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 from restorekit._check import check_integer
 from restorekit.layers import initialize
+from restorekit.models._arguments import check_scale
 from restorekit.models._layouts.fsrcnn import FSRCNN_LAYOUTS
 from restorekit.models._layouts.layout import Layout
 from restorekit.models._loading import loaded
@@ -71,8 +72,7 @@ class FSRCNN(Restorer):
         blocks: int = 4,
     ) -> None:
         config = record(locals())
-        if isinstance(scale, bool) or not isinstance(scale, int) or scale not in SCALES:
-            raise ValueError(f"scale must be one of {', '.join(map(str, SCALES))}, got {scale!r}")
+        check_scale(scale, SCALES)
         sizes = {"channels": channels, "shrunk_channels": shrunk_channels, "blocks": blocks}
         for name, value in {"in_channels": in_channels, **sizes}.items():
             check_integer(value, name, 1)

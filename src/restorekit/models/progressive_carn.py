@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from restorekit._check import check_integer
 from restorekit.layers import Cascade, PixelShuffleUpsampler, ResidualBlock, initialize
+from restorekit.models._arguments import check_scale
 from restorekit.models._layouts.layout import Layout
 from restorekit.models._layouts.progressive_carn import PROGRESSIVE_CARN_LAYOUTS
 from restorekit.models._loading import loaded
@@ -134,8 +135,7 @@ class ProgressiveCARN(Restorer):
 
 def _check_stages(scale: int, stage: int | None) -> int:
     """How many stages a network for this scale has."""
-    if isinstance(scale, bool) or not isinstance(scale, int) or scale not in _STAGES:
-        raise ValueError(f"scale must be one of {', '.join(map(str, _STAGES))}, got {scale!r}")
+    check_scale(scale, tuple(_STAGES))
     stages = _STAGES[scale]
     if stage is not None:
         check_integer(stage, "stage", 0)

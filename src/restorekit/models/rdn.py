@@ -8,13 +8,12 @@ from torch import Tensor, nn
 
 from restorekit._check import check_integer
 from restorekit.layers import DenseResidualBlock, PixelShuffleUpsampler
+from restorekit.models._arguments import check_scale
 from restorekit.models._layouts.layout import Layout
 from restorekit.models._layouts.rdn import RDN_LAYOUTS
 from restorekit.models._loading import loaded
 from restorekit.models.network import record
 from restorekit.models.restorer import Restorer
-
-SCALES = (1, 2, 3, 4, 8)
 
 
 @final
@@ -63,8 +62,7 @@ class RDN(Restorer):
         in_channels: int = 3,
     ) -> None:
         config = record(locals())
-        if isinstance(scale, bool) or not isinstance(scale, int) or scale not in SCALES:
-            raise ValueError(f"scale must be one of {', '.join(map(str, SCALES))}, got {scale!r}")
+        check_scale(scale)
         sizes = {"channels": channels, "growth": growth, "blocks": blocks, "layers": layers, "in_channels": in_channels}
         for name, value in sizes.items():
             check_integer(value, name, 1)
@@ -94,14 +92,17 @@ class RDN(Restorer):
         """
         self.check_input(x)
         self.pick_scale(scale)
-        entry = self.entry(x)
-        features = self.shallow(entry)
-        seen = []
+        out: Tensor = self.exit(self.upsampler(self._features(self.entry(x))))
+        return out
+
+    def _features(self, entry: Tensor) -> Tensor:
+        """All that stands before the upsampler, apart from it so that nothing of it is alive there."""
+        features, seen = self.shallow(entry), []
         for block in self.body:
             features = block(features)
             seen.append(features)
-        out: Tensor = self.exit(self.upsampler(self.fusion(torch.cat(seen, dim=1)) + entry))
-        return out
+        fused: Tensor = self.fusion(torch.cat(seen, dim=1)) + entry
+        return fused
 
 
 def rdn(

@@ -84,7 +84,8 @@ def create_model(name: str, **options: Any) -> Restorer:
 
     Args:
         name: One of ``list_models()``.
-        **options: Arguments of the factory of that name, such as ``scale`` and ``weights``.
+        **options: Arguments of the factory of that name, such as ``weights``; ``scale`` too, unless the network only
+            keeps the size (DnCNN, OWAN, RIDNet).
 
     Returns:
         The network.

@@ -2,7 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 import torch.nn.functional as F
@@ -24,7 +24,10 @@ class Restorer(Network, ABC):
         scales: Enlargement factors that ``forward`` offers, in ascending order.
         size_multiple: Multiple of pixels that the network pads its input to.
         in_channels: Channels of the picture.
+        whole_pixels: Pixels from which the network takes a picture in parts by itself; None if it never does.
     """
+
+    whole_pixels: ClassVar[int | None] = None
 
     def __init__(self, scales: Sequence[int], *, size_multiple: int, in_channels: int, config: dict[str, Any]) -> None:
         super().__init__(config)

@@ -7,8 +7,9 @@ from typing import ClassVar, final
 import torch
 from torch import Tensor, nn
 
-from restorekit._check import check_integer, check_mean
-from restorekit.layers import DIV2K_MEAN, ChannelAttention, EResidualBlock, MeanShift, ResidualBlock
+from restorekit._check import check_integer
+from restorekit.layers import ChannelAttention, EResidualBlock, MeanShift, ResidualBlock
+from restorekit.models._arguments import mean_for
 from restorekit.models._layouts.layout import Layout
 from restorekit.models._layouts.ridnet import RIDNET_LAYOUTS
 from restorekit.models._loading import loaded
@@ -70,8 +71,7 @@ class RIDNet(Restorer):
         self, *, channels: int = 64, blocks: int = 4, reduction: int = 16, mean: Sequence[float] | None = None
     ) -> None:
         config = record(locals())
-        mean = DIV2K_MEAN if mean is None else mean
-        check_mean(mean, 3)
+        config["mean"] = mean = mean_for(mean, 3)
         check_integer(channels, "channels", 1)
         check_integer(blocks, "blocks", 1)
         super().__init__([1], size_multiple=1, in_channels=3, config=config)

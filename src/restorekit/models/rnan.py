@@ -7,8 +7,9 @@ from typing import ClassVar, final
 import torch
 from torch import Tensor, nn
 
-from restorekit._check import check_integer, check_mean
-from restorekit.layers import DIV2K_MEAN, MeanShift, NonLocalBlock, PixelShuffleUpsampler, ResidualBlock
+from restorekit._check import check_integer
+from restorekit.layers import MeanShift, NonLocalBlock, PixelShuffleUpsampler, ResidualBlock
+from restorekit.models._arguments import check_scale, mean_for
 from restorekit.models._layouts.layout import Layout
 from restorekit.models._layouts.rnan import RNAN_LAYOUTS
 from restorekit.models._loading import loaded
@@ -68,7 +69,8 @@ class RNAN(Restorer):
     Each group multiplies a trunk of residual blocks by a mask in (0, 1); the mask of a non-local group sees the whole
     picture. In evaluation a picture of ``MAX_PIXELS`` px or more is restored in four overlapping quarters, and those
     likewise, which changes the result slightly: a pixel then sees its own part only. In training, and in programs of
-    ``torch.export`` and ``torch.compile``, every picture is taken whole.
+    ``torch.export``, ``torch.compile`` and ``export_onnx``, every picture is taken whole, with memory that grows with
+    the square of its pixels: keep to fewer than ``MAX_PIXELS`` there.
 
     | published network                         | scale   | in_channels |
     |-------------------------------------------|---------|-------------|
@@ -97,6 +99,7 @@ class RNAN(Restorer):
     """
 
     layouts: ClassVar[tuple[Layout, ...]] = RNAN_LAYOUTS
+    whole_pixels: ClassVar[int | None] = MAX_PIXELS
 
     def __init__(
         self,
@@ -108,13 +111,11 @@ class RNAN(Restorer):
         mean: Sequence[float] | None = None,
     ) -> None:
         config = record(locals())
-        if isinstance(scale, bool) or not isinstance(scale, int) or scale not in SCALES:
-            raise ValueError(f"scale must be one of {', '.join(map(str, SCALES))}, got {scale!r}")
+        check_scale(scale, SCALES)
         for name, value, minimum in (("channels", channels, 2), ("blocks", blocks, 1), ("in_channels", in_channels, 1)):
             check_integer(value, name, minimum)
-        if mean is None:
-            mean = DIV2K_MEAN if scale > 1 and in_channels == 3 else (0.0,) * in_channels
-        check_mean(mean, in_channels)
+        plain = mean is None and scale == 1  # the authors' restoration networks shift no mean
+        config["mean"] = mean = mean_for((0.0,) * in_channels if plain else mean, in_channels)
         super().__init__([scale], size_multiple=2, in_channels=in_channels, config=config)
         self.take_mean = MeanShift(mean, sign=-1)
         self.entry = nn.Conv2d(in_channels, channels, 3, padding=1)

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from restorekit._check import check_integer, check_interval
 from restorekit.layers import ResidualBlock, initialize
-from restorekit.models._arguments import check_scale
+from restorekit.models._arguments import check_flags, check_scale
 from restorekit.models._layouts.layout import Layout
 from restorekit.models._layouts.srresnet import MSRRESNET_LAYOUTS
 from restorekit.models._loading import loaded
@@ -83,6 +83,7 @@ class SRResNet(Restorer):
     ) -> None:
         config = record(locals())
         _check_sizes(scale, channels, blocks, in_channels)
+        check_flags(config, "batch_norm")
         super().__init__([scale], size_multiple=1, in_channels=in_channels, config=config)
         self.entry = nn.Conv2d(in_channels, channels, 9, padding=4)
         self.entry_activation = nn.PReLU()
@@ -169,6 +170,7 @@ class MSRResNet(Restorer):
     ) -> None:
         config = record(locals())
         _check_sizes(scale, channels, blocks, in_channels)
+        check_flags(config, "long_skip", "exit_bias", "image_skip")
         check_interval(slope, "slope", 0, 1)
         if upsampler not in UPSAMPLERS:
             raise ValueError(f"upsampler must be one of {', '.join(UPSAMPLERS)}, got {upsampler!r}")
@@ -249,7 +251,8 @@ def srresnet(
 
     Args:
         scale: Enlargement factor 1, 2, 3, 4 or 8.
-        batch_norm: True builds ``SRResNet``, False ``MSRResNet`` in BasicSR's form, the one with public weights.
+        batch_norm: True builds ``SRResNet``, False ``MSRResNet`` in BasicSR's form, the one with most public weights;
+            its other forms are built by the class, or by ``load_checkpoint``.
         channels: See ``SRResNet``.
         blocks: See ``SRResNet``.
         in_channels: See ``SRResNet``.

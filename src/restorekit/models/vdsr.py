@@ -3,6 +3,8 @@
 from os import PathLike
 from typing import ClassVar, final
 
+import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from restorekit._check import check_integer
@@ -54,9 +56,10 @@ class VDSR(EnlargedRestorer):
 
     def refine(self, enlarged: Tensor) -> Tensor:
         """Restore pictures of full size; the result has the same shape."""
-        features = self.entry(enlarged).relu()
+        spare = not torch.is_grad_enabled()  # in place saves a full-size tensor; gradients need it
+        features = F.relu(self.entry(enlarged), inplace=spare)
         for layer in self.body:
-            features = layer(features).relu()
+            features = F.relu(layer(features), inplace=spare)
         out: Tensor = enlarged + self.exit(features)
         return out
 

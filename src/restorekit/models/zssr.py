@@ -7,6 +7,7 @@ from typing import ClassVar, final
 from torch import Tensor, nn
 
 from restorekit._check import check_integer
+from restorekit.models._arguments import check_flags
 from restorekit.models._layouts.layout import Layout
 from restorekit.models._layouts.zssr import ZSSR_LAYOUTS
 from restorekit.models._loading import loaded
@@ -47,6 +48,7 @@ class ZSSR(EnlargedRestorer):
         self, scale: int = 4, *, in_channels: int = 3, channels: int = 64, depth: int = 8, bias: bool = False
     ) -> None:
         config = record(locals())
+        check_flags(config, "bias")
         check_integer(channels, "channels", 1)
         check_integer(depth, "depth", 2)
         super().__init__(scale, in_channels=in_channels, config=config)

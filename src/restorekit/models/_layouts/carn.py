@@ -4,7 +4,7 @@ import re
 
 import torch
 
-from restorekit.models._layouts.layout import Layout, Reading, StateDict, absorb_mean_shift, count, has, rename
+from restorekit.models._layouts.layout import Layout, Reading, StateDict, absorb_mean_shift, bounded, count, has, rename
 
 _UNIT_CONVS = {  # the authors' name inside a unit -> ours, by layout
     "body": {"body.0": "conv1", "body.2": "conv2", "body.4": "pointwise"},
@@ -28,6 +28,7 @@ def _read_body(state: StateDict, style: str, fusion: str) -> Reading:
     # They count from 1.
     blocks, units = count(state, r"c(\d+)\.") - 1, count(state, r"b1\.c(\d+)\.") - 1
     stored = count(state, r"b1\.b(\d+)\.") - 1
+    bounded(state, blocks, units)
     first = state[f"b1.b1.{next(iter(_UNIT_CONVS[style]))}.weight"]
     channels, groups = first.shape[0], first.shape[0] // first.shape[1]
     names = {theirs: ours for theirs, ours in _UNIT_CONVS[style].items() if f"b1.b1.{theirs}.weight" in state}

@@ -11,20 +11,13 @@ from restorekit.models._layouts.layout import (
     absorb_mean_shift,
     absorb_range,
     count,
+    folded_head,
     has,
+    read_upsampler,
     rename,
 )
 
 _RES_SCALES = {(64, 16): 1.0, (256, 32): 0.1}  # of the published sizes (channels, blocks): no tensor tells it
-
-
-def read_upsampler(state: StateDict, name: str, channels: int) -> tuple[int, dict[str, str]]:
-    """Enlargement factor and renamed layers of a chain of convolutions and pixel shuffles, at every second index."""
-    stages = (count(state, rf"{name}\.(\d+)\.") + 1) // 2
-    scale = 1
-    for stage in range(stages):
-        scale *= round((state[f"{name}.{2 * stage}.weight"].shape[0] / channels) ** 0.5)
-    return scale, {f"{name}.{2 * stage}": f"upsampler.convs.{stage}" for stage in range(stages)}
 
 
 @dataclass(frozen=True)
@@ -71,12 +64,6 @@ def _read_cutblur(state: StateDict) -> Reading:
     config, tensors = _read(state, _CUTBLUR)
     mean = absorb_mean_shift(state, tensors, rgb_range=255.0)
     return {**config, "mean": mean, "res_scale": 0.1, **folded_head(state, config["in_channels"])}, tensors
-
-
-def folded_head(state: StateDict, colours: int) -> dict[str, object]:
-    """Scale and head of a CutBlur network, from the colours that its first convolution takes."""
-    scale = round((state["head.1.weight"].shape[1] / colours) ** 0.5)
-    return {"scale": scale, "head": "desubpixel" if scale > 1 else "conv"}
 
 
 def _read_basicsr(state: StateDict) -> Reading:

@@ -1,5 +1,6 @@
 """The record that describes a published checkpoint, and what the readers of all networks share."""
 
+import math
 import re
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
@@ -9,6 +10,7 @@ import torch
 from torch import Tensor
 
 from restorekit.layers import DIV2K_MEAN
+from restorekit.layers.mean_shift import is_constant
 
 StateDict = Mapping[str, Tensor]
 Reading = tuple[dict[str, Any], dict[str, Tensor]]  # constructor arguments, renamed tensors
@@ -48,6 +50,35 @@ def count(state: Iterable[str], pattern: str) -> int:
     return total
 
 
+def bounded(state: StateDict, *counts: int) -> None:
+    """Require that there are as many tensors as things numbered within each other, before all of them are named.
+
+    Raises:
+        ValueError: Fewer; a file of a few keys could otherwise ask for millions of names.
+    """
+    if math.prod(counts) > len(state):
+        numbers = " times ".join(map(str, counts))
+        raise ValueError(f"its keys count to {numbers} layers where there are only {len(state)} tensors")
+
+
+def read_upsampler(state: StateDict, name: str, channels: int) -> tuple[int, dict[str, str]]:
+    """Enlargement factor and renamed layers of a chain of convolutions and pixel shuffles, at every second index."""
+    stages = (count(state, rf"{name}\.(\d+)\.") + 1) // 2
+    scale = math.prod(shuffle_factor(state[f"{name}.{2 * stage}.weight"], channels) for stage in range(stages))
+    return scale, {f"{name}.{2 * stage}": f"upsampler.convs.{stage}" for stage in range(stages)}
+
+
+def shuffle_factor(weight: Tensor, channels: int) -> int:
+    """Enlargement of the pixel shuffle behind a convolution, from the channels that it makes."""
+    return round(math.sqrt(weight.shape[0] / channels))
+
+
+def folded_head(state: StateDict, colours: int) -> dict[str, object]:
+    """Scale and head of a CutBlur network, from the colours that its first convolution takes."""
+    scale = round((state["head.1.weight"].shape[1] / colours) ** 0.5)
+    return {"scale": scale, "head": "desubpixel" if scale > 1 else "conv"}
+
+
 def rename(state: StateDict, names: Mapping[str, str], kinds: Iterable[str] = ("weight", "bias")) -> dict[str, Tensor]:
     """Pick layers by their old names and give their tensors the new ones."""
     kinds = tuple(kinds)
@@ -79,6 +110,8 @@ def absorb_mean_shift(
     Returns:
         The mean colour m.
     """
+    if not state[f"sub_mean{middle}.bias"].is_floating_point():
+        raise ValueError(f"sub_mean{middle}.bias must hold a mean colour, got {state[f'sub_mean{middle}.bias'].dtype}")
     weight, bias = state[f"sub_mean{middle}.weight"].double().flatten(1), state[f"sub_mean{middle}.bias"].double()
     behind, constant = state[f"add_mean{middle}.weight"].double().flatten(1), state[f"add_mean{middle}.bias"].double()
     precision = max(1e-6, torch.finfo(state[f"sub_mean{middle}.bias"].dtype).eps)  # half precision rounds the mean
@@ -92,6 +125,9 @@ def absorb_mean_shift(
     left_over = constant / rgb_range - torch.tensor(mean, dtype=torch.float64)
     left_over[left_over.abs() <= precision] = 0  # rounding of the same mean, taken off and put back
     tensors["exit.weight"] = last.to(dtype)
+    if not is_constant(mean):
+        shift = torch.tensor(mean).view(1, -1, 1, 1)
+        tensors |= {"take_mean.shift": -shift, "put_mean.shift": shift}
     tensors["exit.bias"] = (behind @ tensors["exit.bias"].double() / rgb_range + left_over).to(dtype)
     return mean
 
@@ -118,6 +154,7 @@ _FAMILIES = (
     ("Restormer", r"^patch_embed\.proj\.weight$", r"^encoder_level1\.0\."),
     ("restorekit's IDR", r"^trunk\.encoder\.0\.", r"^hub$"),
     ("restorekit's Restormer", r"^trunk\.encoder\.0\."),
+    ("a network of restorekit", r"^entry\.(conv\.)?weight$", r"^exit\.weight$"),
     ("RCAN", r"conv_du\.0\.weight$|\.rcab\.0\.weight$"),
     ("RNAN", r"^body_nl_low\."),
     ("RDN", r"^RDBs\.0\.|^rdbs\.0\."),

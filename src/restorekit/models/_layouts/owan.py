@@ -1,6 +1,6 @@
 """The published checkpoint of OWAN: how to recognise it and how to rename its tensors."""
 
-from restorekit.models._layouts.layout import Layout, Reading, StateDict, count, has, rename
+from restorekit.models._layouts.layout import Layout, Reading, StateDict, bounded, count, has, rename
 
 # Convolutions inside each of the eight operations, theirs and ours alike; the average has none.
 _OPERATIONS = ((0, 1, 3, 4),) * 4 + ((0, 1),) * 3
@@ -20,6 +20,7 @@ def _group(index: int, steps: int) -> dict[str, str]:
 
 def _read(state: StateDict) -> Reading:
     blocks, steps = count(state, r"layers\.(\d+)\.") // 2, count(state, r"layers\.1\._ops\.(\d+)\.")
+    bounded(state, blocks, steps)
     channels, in_channels = state["FEB.0.weight"].shape[:2]
     names = {"FEB.0": "entry", "conv2": "exit"}
     names |= {f"FEB.{i + 1}.{conv}": f"features.{i}.{conv}" for i in range(4) for conv in ("conv1", "conv2")}

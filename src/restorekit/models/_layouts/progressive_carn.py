@@ -1,6 +1,6 @@
 """The published checkpoint of the progressive CARN: how to recognise it and how to rename its tensors."""
 
-from restorekit.models._layouts.layout import Layout, Reading, StateDict, count, has, rename
+from restorekit.models._layouts.layout import Layout, Reading, StateDict, bounded, count, has, rename
 
 
 def _stage_names(theirs: str, ours: str, blocks: int, units: int) -> dict[str, str]:
@@ -19,6 +19,7 @@ def _stage_names(theirs: str, ours: str, blocks: int, units: int) -> dict[str, s
 def _read(state: StateDict) -> Reading:
     stages = count(state, r"to_rgb\.(\d+)\.")
     blocks, units = count(state, r"progression\.0\.c(\d+)\.") - 1, count(state, r"progression\.0\.b1\.c(\d+)\.") - 1
+    bounded(state, stages, blocks, units)
     names = {"entry.body.0": "entry"} | {f"to_rgb.{k}": f"to_rgb.{k}" for k in range(stages)}
     for k in range(stages):
         names |= _stage_names(f"progression.{k}", f"stages.{k}", blocks, units)

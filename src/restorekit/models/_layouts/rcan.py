@@ -3,15 +3,17 @@
 from dataclasses import dataclass
 
 from restorekit.layers import DIV2K_MEAN
-from restorekit.models._layouts.edsr import folded_head, read_upsampler
 from restorekit.models._layouts.layout import (
     Layout,
     Reading,
     StateDict,
     absorb_mean_shift,
     absorb_range,
+    bounded,
     count,
+    folded_head,
     has,
+    read_upsampler,
     rename,
 )
 
@@ -49,6 +51,7 @@ _BASICSR = _Names(
 def _read(state: StateDict, theirs: _Names) -> Reading:
     groups = count(state, rf"body\.(\d+)\.{theirs.group}\.")
     blocks = count(state, rf"body\.0\.{theirs.group}\.(\d+)\.{theirs.block}\.")
+    bounded(state, groups, blocks)
     channels, in_channels = state[f"{theirs.entry}.weight"].shape[0], state[f"{theirs.exit}.weight"].shape[0]
     scale, names = read_upsampler(state, theirs.upsampler, channels)
     layers = {"0": "conv1", "2": "conv2", theirs.squeeze: "attention.squeeze", theirs.excite: "attention.excite"}

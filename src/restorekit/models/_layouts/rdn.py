@@ -1,8 +1,19 @@
 """Published checkpoints of RDN: how to recognise them and how to rename their tensors."""
 
+import math
 from typing import NamedTuple
 
-from restorekit.models._layouts.layout import Layout, Reading, StateDict, absorb_range, count, has, rename
+from restorekit.models._layouts.layout import (
+    Layout,
+    Reading,
+    StateDict,
+    absorb_range,
+    bounded,
+    count,
+    has,
+    rename,
+    shuffle_factor,
+)
 
 
 class _Names(NamedTuple):
@@ -24,6 +35,7 @@ def _read(state: StateDict, names: _Names, stages: list[str], last: str) -> Read
     """Read a file whose upsampler has these convolutions, followed by ``last``."""
     blocks = count(state, rf"{names.block}\.(\d+)\.")
     layers = count(state, rf"{names.block}\.0\." + names.conv.format(r"(\d+)") + r"\.")
+    bounded(state, blocks, layers)
     channels, in_channels = state[f"{names.entry}.weight"].shape[:2]
     growth = state[f"{names.block}.0.{names.conv.format(0)}.weight"].shape[0]
     width = state[f"{last}.weight"].shape[1]
@@ -35,7 +47,7 @@ def _read(state: StateDict, names: _Names, stages: list[str], last: str) -> Read
     for i in range(blocks):
         renamed |= {f"{names.block}.{i}.{names.conv.format(j)}": f"body.{i}.convs.{j}" for j in range(layers)}
         renamed[f"{names.block}.{i}.{names.fusion}"] = f"body.{i}.fusion"
-    scale = round((state[f"{stages[0]}.weight"].shape[0] / channels) ** 0.5) ** len(stages) if stages else 1
+    scale = math.prod(shuffle_factor(state[f"{stage}.weight"], channels) for stage in stages)
     config = {"scale": scale, "channels": channels, "growth": growth, "blocks": blocks, "layers": layers}
     return {**config, "in_channels": in_channels}, rename(state, renamed)
 

@@ -8,6 +8,7 @@ from restorekit.models._layouts.layout import (
     absorb_range,
     count,
     has,
+    read_upsampler,
     rename,
 )
 
@@ -56,9 +57,8 @@ def _read_restoration(state: StateDict) -> Reading:
 
 def _read_super_resolution(state: StateDict) -> Reading:
     config, tensors = _read(state, "tail.1")
-    stages = [f"tail.0.{i}" for i in range(0, count(state, r"tail\.0\.(\d+)\."), 2)]
-    tensors |= rename(state, {stage: f"upsampler.convs.{i}" for i, stage in enumerate(stages)})
-    scale = round((state[f"{stages[0]}.weight"].shape[0] / config["channels"]) ** 0.5) ** len(stages)
+    scale, stages = read_upsampler(state, "tail.0", config["channels"])
+    tensors |= rename(state, stages)
     return {"scale": scale, **config, "mean": absorb_mean_shift(state, tensors, rgb_range=255.0)}, tensors
 
 

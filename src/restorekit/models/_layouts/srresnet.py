@@ -1,11 +1,8 @@
 """The published checkpoints of SRResNet without batch normalisation: BasicSR's and KAIR's."""
 
-import math
 from functools import partial
 
-from torch import Tensor
-
-from restorekit.models._layouts.layout import UNSAID, Layout, Reading, StateDict, count, has, rename
+from restorekit.models._layouts.layout import UNSAID, Layout, Reading, StateDict, count, has, rename, shuffle_factor
 
 
 def _read_basicsr(state: StateDict, body: str, last: str) -> Reading:
@@ -16,14 +13,10 @@ def _read_basicsr(state: StateDict, body: str, last: str) -> Reading:
     names |= {f"upconv{stage + 1}": f"upsampler.{stage}.0" for stage in range(stages)}
     scale = 1
     for stage in range(stages):
-        scale *= _shuffle_factor(state[f"upconv{stage + 1}.weight"], channels)
+        scale *= shuffle_factor(state[f"upconv{stage + 1}.weight"], channels)
     options = {"slope": 0.1, "long_skip": False, "upsampler": "pixelshuffle", "exit_bias": True, "image_skip": True}
     sizes = {"scale": scale, "channels": channels, "blocks": blocks, "in_channels": in_channels}
     return {**sizes, **options}, rename(state, names)
-
-
-def _shuffle_factor(weight: Tensor, channels: int) -> int:
-    return round(math.sqrt(weight.shape[0] / channels))
 
 
 def _read_kair(state: StateDict) -> Reading:
@@ -43,7 +36,7 @@ def _read_kair(state: StateDict) -> Reading:
     tensors = rename(state, names) | rename(state, {f"model.{exit}": "exit"}, ["weight"])
     scale: object = 2**stages
     if stages == 1:  # one stage may enlarge by 2 or by 3
-        scale = _shuffle_factor(state["model.2.weight"], channels) if shuffled else UNSAID
+        scale = shuffle_factor(state["model.2.weight"], channels) if shuffled else UNSAID
     sizes = {"scale": scale, "channels": channels, "blocks": blocks, "in_channels": in_channels}
     options = {"slope": 0.0, "long_skip": True, "exit_bias": False, "image_skip": False}
     return {**sizes, **options, "upsampler": "pixelshuffle" if shuffled else "nearest"}, tensors
