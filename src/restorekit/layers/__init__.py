@@ -5,10 +5,13 @@ from restorekit.layers.cascade import Cascade, Chain
 from restorekit.layers.channel_attention import ChannelAttention
 from restorekit.layers.dense import DenseResidualBlock
 from restorekit.layers.desubpixel import Desubpixel
+from restorekit.layers.feature_dropout import DropBlock, drop_block
 from restorekit.layers.initialization import INITIALIZERS, initialize
+from restorekit.layers.manifold_mixup import ManifoldMixup, Mixing, draw_mixing, mix
 from restorekit.layers.mean_shift import DIV2K_MEAN, MeanShift
 from restorekit.layers.non_local import NonLocalBlock
 from restorekit.layers.residual import EResidualBlock, ResidualBlock
+from restorekit.layers.shake import ShakeDrop, ShakeShake, shake_drop, shake_shake
 from restorekit.layers.upsampler import PixelShuffleUpsampler
 
 __all__ = [
@@ -20,10 +23,20 @@ __all__ = [
     "ChannelAttention",
     "DenseResidualBlock",
     "Desubpixel",
+    "DropBlock",
     "EResidualBlock",
+    "ManifoldMixup",
     "MeanShift",
+    "Mixing",
     "NonLocalBlock",
     "PixelShuffleUpsampler",
     "ResidualBlock",
+    "ShakeDrop",
+    "ShakeShake",
+    "draw_mixing",
+    "drop_block",
     "initialize",
+    "mix",
+    "shake_drop",
+    "shake_shake",
 ]
