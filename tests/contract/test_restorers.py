@@ -11,6 +11,93 @@ from contract.cases import CASES, build, close, modes, pictures, statistics
 
 from restorekit.inference import tiled
 from restorekit.models import list_models, load_checkpoint, save_weights
+from restorekit.layers import initialize
+from restorekit.models import create_model, list_models, load_checkpoint, save_weights
+
+
+class Case(NamedTuple):
+    name: str
+    options: dict[str, Any]
+    export: bool = True  # whether tracing this mode adds to what the other cases of the network show
+
+
+_SMALL = {"channels": 4, "blocks": 2, "units": 2}
+CASES = {
+    "carn x2": Case("carn", {"scale": 2, **_SMALL}),
+    "carn x2, x3, x4": Case("carn", {"scale": (2, 3, 4), **_SMALL}),
+    "carn x1": Case("carn", {"scale": 1, **_SMALL}, export=False),
+    "carn desubpixel x3": Case("carn", {"scale": 3, "head": "desubpixel", **_SMALL}),
+    "carn as in PCARN": Case("carn", {"scale": 3, "fusion_relu": False, "global_skip": True, **_SMALL}, export=False),
+    "carn without cascades": Case(
+        "carn", {"scale": 2, "local_cascade": False, "global_cascade": False, **_SMALL}, export=False
+    ),
+    "carn_m x4": Case("carn_m", {"scale": 4, **_SMALL}),
+    "carn_m desubpixel x2": Case("carn_m", {"scale": 2, "head": "desubpixel", **_SMALL}, export=False),
+    "carn_m x8": Case("carn_m", {"scale": 8, "mean": (0.1, 0.2, 0.3), **_SMALL}, export=False),
+    "pcarn x2, x3": Case("pcarn", {"scale": (2, 3), **_SMALL}),
+    "pcarn_m x4": Case("pcarn_m", {"scale": 4, **_SMALL}),
+    "progressive_carn x8": Case("progressive_carn", {"scale": 8, **_SMALL}),
+    "progressive_carn x8, stage 0": Case("progressive_carn", {"scale": 8, "stage": 0, **_SMALL}, export=False),
+    "progressive_carn x4, stage 1": Case("progressive_carn", {"scale": 4, "stage": 1, **_SMALL}, export=False),
+}
+
+_RESIDUAL = {"channels": 8, "blocks": 2}
+CASES |= {
+    "edsr x2": Case("edsr", {"scale": 2, **_RESIDUAL}),
+    "edsr x3 scaled branches": Case("edsr", {"scale": 3, "res_scale": 0.1, **_RESIDUAL}, export=False),
+    "edsr restoration": Case("edsr", {"scale": 1, **_RESIDUAL}, export=False),
+    "edsr desubpixel x4": Case("edsr", {"scale": 4, "head": "desubpixel", **_RESIDUAL}),
+    "rcan x4": Case("rcan", {"scale": 4, "residual_groups": 2, "reduction": 2, "channels": 16, "blocks": 2}),
+    "rcan restoration": Case(
+        "rcan", {"scale": 1, "residual_groups": 1, "reduction": 2, "mean": (0.1, 0.2, 0.3), **_RESIDUAL}, export=False
+    ),
+    "rcan desubpixel x3": Case(
+        "rcan", {"scale": 3, "residual_groups": 1, "reduction": 2, "head": "desubpixel", **_RESIDUAL}, export=False
+    ),
+    "srresnet x4": Case("srresnet", {"scale": 4, **_RESIDUAL}),
+    "srresnet x1": Case("srresnet", {"scale": 1, **_RESIDUAL}, export=False),
+    "srresnet without normalisation x3": Case("srresnet", {"scale": 3, "batch_norm": False, **_RESIDUAL}),
+    "srresnet without normalisation x8": Case("srresnet", {"scale": 8, "batch_norm": False, **_RESIDUAL}, export=False),
+}
+
+_EXPERTS = {"units": 2, "blocks": 2, "channels": 4, "extraction_channels": 8}
+CASES |= {
+    "mepsnet": Case("mepsnet", {"experts": 2, "num_templates": 3, **_EXPERTS}),
+    "mepsnet without sharing": Case("mepsnet", {"experts": 1, "num_templates": None, **_EXPERTS}, export=False),
+}
+
+
+def build(case):
+    """A network whose every weight matters: He-normal convolutions, no parameter at an inert initial value."""
+    torch.manual_seed(0)
+    model = create_model(case.name, **case.options)
+    initialize(model, "he-normal")
+    for layer in model.modules():
+        if isinstance(layer, nn.BatchNorm2d):
+            nn.init.uniform_(layer.weight, 0.5, 1.5)
+            nn.init.normal_(layer.running_mean, 0, 0.1)
+            nn.init.uniform_(layer.running_var, 0.5, 1.5)
+    return model
+
+
+def statistics(model):
+    """Names of the BatchNorm buffers, the only ones that a state dict may hold."""
+    norms = [name for name, layer in model.named_modules() if isinstance(layer, nn.BatchNorm2d)]
+    return {f"{norm}.{kind}" for norm in norms for kind in ("running_mean", "running_var", "num_batches_tracked")}
+
+
+def pictures(model, height=7, width=5, batch=2, dtype=torch.float32):
+    generator = torch.Generator().manual_seed(1)
+    return torch.rand(batch, model.in_channels, height, width, generator=generator, dtype=torch.float64).to(dtype)
+
+
+def close(out, expected, tolerance):
+    """Whether the largest difference is small beside the largest value."""
+    return (out - expected).abs().max() <= tolerance * expected.abs().max()
+
+
+def modes(model):
+    return [{"scale": scale} for scale in model.scales]
 
 
 @pytest.fixture(params=CASES.values(), ids=CASES)

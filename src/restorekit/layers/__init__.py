@@ -12,6 +12,8 @@ from restorekit.layers.mean_shift import DIV2K_MEAN, MeanShift
 from restorekit.layers.non_local import NonLocalBlock
 from restorekit.layers.residual import EResidualBlock, ResidualBlock
 from restorekit.layers.shake import ShakeDrop, ShakeShake, shake_drop, shake_shake
+from restorekit.layers.shared_residual import SharedResidualInResidual, SResidualBlock
+from restorekit.layers.template import SConv2d, TemplateBank, orthogonal_coefficients
 from restorekit.layers.upsampler import PixelShuffleUpsampler
 
 __all__ = [
@@ -39,4 +41,10 @@ __all__ = [
     "mix",
     "shake_drop",
     "shake_shake",
+    "SConv2d",
+    "SResidualBlock",
+    "SharedResidualInResidual",
+    "TemplateBank",
+    "initialize",
+    "orthogonal_coefficients",
 ]

@@ -9,6 +9,7 @@ from restorekit.models.export import export_onnx
 from restorekit.models.fold import fold_desubpixel
 from restorekit.models.fsrcnn import FSRCNN, fsrcnn
 from restorekit.models.merge_batch_norm import merge_batch_norm
+from restorekit.models.mepsnet import MEPSNet, mepsnet
 from restorekit.models.network import Network
 from restorekit.models.owan import OWAN, owan
 from restorekit.models.pcarn import pcarn, pcarn_m
@@ -36,6 +37,7 @@ __all__ = [
     "VDSR",
     "ZSSR",
     "DnCNN",
+    "MEPSNet",
     "MSRResNet",
     "MultiScaleDiscriminator",
     "Network",
@@ -58,6 +60,7 @@ __all__ = [
     "load_weights",
     "merge_batch_norm",
     "owan",
+    "mepsnet",
     "pcarn",
     "pcarn_m",
     "progressive_carn",

@@ -17,6 +17,7 @@ from restorekit.models.carn import CARN
 from restorekit.models.dncnn import DnCNN
 from restorekit.models.edsr import EDSR
 from restorekit.models.fsrcnn import FSRCNN
+from restorekit.models.mepsnet import MEPSNet
 from restorekit.models.network import Network, check_network
 from restorekit.models.owan import OWAN
 from restorekit.models.progressive_carn import ProgressiveCARN
@@ -48,6 +49,7 @@ _CLASSES: dict[str, type[Restorer]] = {
     "SRResNet": SRResNet,
     "VDSR": VDSR,
     "ZSSR": ZSSR,
+    "MEPSNet": MEPSNet,
 }
 _LARGEST = 4096  # no width or depth of a network here comes near
 

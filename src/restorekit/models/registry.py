@@ -8,6 +8,7 @@ from restorekit.models.dncnn import dncnn
 from restorekit.models.edsr import edsr
 from restorekit.models.fsrcnn import fsrcnn
 from restorekit.models.owan import owan
+from restorekit.models.mepsnet import mepsnet
 from restorekit.models.pcarn import pcarn, pcarn_m
 from restorekit.models.progressive_carn import progressive_carn
 from restorekit.models.rcan import rcan
@@ -41,6 +42,7 @@ _RESTORERS: dict[str, _Entry] = {
     "ridnet": _Entry(ridnet, ("denoising",)),
     "rnan": _Entry(rnan, ("super-resolution", "denoising", "jpeg-artifact-removal")),
     "srcnn": _Entry(srcnn, ("super-resolution",)),
+    "mepsnet": _Entry(mepsnet, ("denoising", "mixed-distortions")),
     "srresnet": _Entry(srresnet, ("super-resolution",)),
     "vdsr": _Entry(vdsr, ("super-resolution",)),
     "zssr": _Entry(zssr, ("super-resolution",)),

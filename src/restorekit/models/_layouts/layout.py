@@ -112,6 +112,8 @@ _FAMILIES = (
     ("progressive CARN", r"^progression\.0\."),
     ("restorekit's CARN", r"^body\.blocks\.0\.blocks\.0\.conv1\.weight$"),
     ("restorekit's progressive CARN", r"^stages\.0\.body\.blocks\.0\."),
+    ("MEPSNet", r"^head\.0\.expand_conv1\.weight$"),
+    ("restorekit's MEPSNet", r"^experts\.0\.body\.0\.body\.0\.conv1\."),
     ("RCAN", r"conv_du\.0\.weight$|\.rcab\.0\.weight$"),
     ("RNAN", r"^body_nl_low\."),
     ("RDN", r"^RDBs\.0\.|^rdbs\.0\."),
