@@ -34,6 +34,7 @@ PRIVATE = {
     "models/_layouts/fsrcnn.py": "tests/models/test_fsrcnn.py",
     "models/_layouts/mepsnet.py": "tests/models/test_mepsnet.py",
     "models/_layouts/rcan.py": "tests/models/test_rcan.py",
+    "models/_layouts/sparse_resnet.py": "tests/models/test_sparse_resnet.py",
     "models/_layouts/srresnet.py": "tests/models/test_srresnet.py",
     "models/_layouts/layout.py": "tests/models/test_checkpoints.py",
     "models/_layouts/owan.py": "tests/models/test_owan.py",

@@ -64,6 +64,15 @@ _EXPERTS = {"units": 2, "blocks": 2, "channels": 4, "extraction_channels": 8}
 CASES |= {
     "mepsnet": Case("mepsnet", {"experts": 2, "num_templates": 3, **_EXPERTS}),
     "mepsnet without sharing": Case("mepsnet", {"experts": 1, "num_templates": None, **_EXPERTS}, export=False),
+_SPARSE = {"channels": 8, "width": 2, "blocks": 2, "num_sparsity_groups": 2, "cardinality": 4}
+CASES |= {
+    "sparse_resnet x1": Case("sparse_resnet", {"scale": 1, **_SPARSE}, export=False),
+    "sparse_resnet x2": Case("sparse_resnet", {"scale": 2, **_SPARSE}),
+    "sparse_resnet x3 windows": Case("sparse_resnet", {"scale": 3, "pool_size": 4, "mlp_depth": 2, **_SPARSE}),
+    "sparse_resnet x2 dense": Case("sparse_resnet", {"scale": 2, **_SPARSE, "num_sparsity_groups": None}, export=False),
+    "sparse_resnet x4 without weight norm": Case(
+        "sparse_resnet", {"scale": 4, "weight_norm": False, "patches": True, **_SPARSE}, export=False
+    ),
 }
 
 

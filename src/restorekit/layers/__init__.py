@@ -14,6 +14,7 @@ from restorekit.layers.residual import EResidualBlock, ResidualBlock
 from restorekit.layers.shake import ShakeDrop, ShakeShake, shake_drop, shake_shake
 from restorekit.layers.shared_residual import SharedResidualInResidual, SResidualBlock
 from restorekit.layers.template import SConv2d, TemplateBank, orthogonal_coefficients
+from restorekit.layers.sparse import SparseGroupConv2d
 from restorekit.layers.upsampler import PixelShuffleUpsampler
 
 __all__ = [
@@ -37,6 +38,7 @@ __all__ = [
     "ShakeShake",
     "draw_mixing",
     "drop_block",
+    "SparseGroupConv2d",
     "initialize",
     "mix",
     "shake_drop",

@@ -5,8 +5,10 @@ from collections.abc import Callable
 
 import torch
 from torch import Generator, nn
+from torch.nn.utils.parametrize import is_parametrized
 
 from restorekit._check import check_generator
+from restorekit.layers.sparse import SparseGroupConv2d
 
 INITIALIZERS: dict[str, tuple[str, float]] = {
     "uniform": ("uniform", 1.0),
@@ -23,7 +25,7 @@ def initialize(module: nn.Module, name: str = "uniform", *, generator: Generator
     """Redraw every convolution of a network in place: weights by name, biases zero.
 
     Args:
-        module: Network whose ``nn.Conv2d`` weights are redrawn; a shared layer is drawn once.
+        module: Network whose ``nn.Conv2d`` and ``SparseGroupConv2d`` weights are redrawn; a shared layer is drawn once.
         name: With F = fan-in = in_channels / groups * kernel area: "uniform" U(+-sqrt(1/F)), "he-uniform"
             U(+-sqrt(6/F)), "he-normal" N(0, 2/F); with the ending "-0.1" the range or deviation is a tenth.
         generator: Source of randomness on any device; torch's default for the device of the weights if None.
@@ -45,7 +47,7 @@ def initialize(module: nn.Module, name: str = "uniform", *, generator: Generator
     check_generator(generator)
     distribution, gain = INITIALIZERS[name]
     for layer in module.modules():
-        if isinstance(layer, nn.Conv2d):
+        if isinstance(layer, nn.Conv2d | SparseGroupConv2d):
             spread = gain / math.sqrt(layer.weight[0].numel())
             draw: Callable[..., object] = nn.init.uniform_ if distribution == "uniform" else nn.init.normal_
             low = -spread if distribution == "uniform" else 0.0
@@ -53,6 +55,9 @@ def initialize(module: nn.Module, name: str = "uniform", *, generator: Generator
             drawn = torch.empty_like(layer.weight, device=None if generator is None else generator.device)
             draw(drawn, low, spread, generator=generator)
             with torch.no_grad():
-                layer.weight.copy_(drawn)
+                if is_parametrized(layer, "weight"):  # its parts, such as length and direction, are worked out again
+                    layer.weight = drawn
+                else:
+                    layer.weight.copy_(drawn)
             if layer.bias is not None:
                 nn.init.zeros_(layer.bias)

@@ -21,6 +21,7 @@ from restorekit.models.restorer import Restorer
 from restorekit.models.ridnet import RIDNet, ridnet
 from restorekit.models.rnan import RNAN, rnan
 from restorekit.models.srcnn import SRCNN, srcnn
+from restorekit.models.sparse_resnet import SparseResNet, sparse_resnet
 from restorekit.models.srresnet import MSRResNet, SRResNet, srresnet
 from restorekit.models.vdsr import VDSR, vdsr
 from restorekit.models.zssr import ZSSR, zssr
@@ -46,6 +47,7 @@ __all__ = [
     "RIDNet",
     "Restorer",
     "SRResNet",
+    "SparseResNet",
     "VGGDiscriminator",
     "carn",
     "carn_m",
@@ -70,6 +72,7 @@ __all__ = [
     "rnan",
     "save_weights",
     "srcnn",
+    "sparse_resnet",
     "srresnet",
     "vdsr",
     "zssr",

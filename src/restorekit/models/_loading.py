@@ -18,7 +18,8 @@ N = TypeVar("N", bound=Network)
 
 FORMAT = "restorekit"
 FORMAT_VERSION = "1"
-_FREE = {"scale", "stage", "init", "mean"}  # options that a network and the file it reads may have differently
+# Options that a network and the file it reads may have differently: the last three say how the same weights are run.
+_FREE = {"scale", "stage", "init", "mean", "pool_size", "hard", "patches"}
 # Where projects nest the tensors, averaged ones first.
 _CONTAINERS = ("params_ema", "ema", "params", "state_dict", "model", "net", "weights")
 

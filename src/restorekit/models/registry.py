@@ -17,6 +17,7 @@ from restorekit.models.restorer import Restorer
 from restorekit.models.ridnet import ridnet
 from restorekit.models.rnan import rnan
 from restorekit.models.srcnn import srcnn
+from restorekit.models.sparse_resnet import sparse_resnet
 from restorekit.models.srresnet import srresnet
 from restorekit.models.vdsr import vdsr
 from restorekit.models.zssr import zssr
@@ -43,6 +44,7 @@ _RESTORERS: dict[str, _Entry] = {
     "rnan": _Entry(rnan, ("super-resolution", "denoising", "jpeg-artifact-removal")),
     "srcnn": _Entry(srcnn, ("super-resolution",)),
     "mepsnet": _Entry(mepsnet, ("denoising", "mixed-distortions")),
+    "sparse_resnet": _Entry(sparse_resnet, ("super-resolution", "denoising", "jpeg-artifact-removal")),
     "srresnet": _Entry(srresnet, ("super-resolution",)),
     "vdsr": _Entry(vdsr, ("super-resolution",)),
     "zssr": _Entry(zssr, ("super-resolution",)),
