@@ -13,8 +13,8 @@ from restorekit.layers.non_local import NonLocalBlock
 from restorekit.layers.residual import EResidualBlock, ResidualBlock
 from restorekit.layers.shake import ShakeDrop, ShakeShake, shake_drop, shake_shake
 from restorekit.layers.shared_residual import SharedResidualInResidual, SResidualBlock
-from restorekit.layers.template import SConv2d, TemplateBank, orthogonal_coefficients
 from restorekit.layers.sparse import SparseGroupConv2d
+from restorekit.layers.template import SConv2d, TemplateBank, orthogonal_coefficients
 from restorekit.layers.upsampler import PixelShuffleUpsampler
 
 __all__ = [
@@ -34,19 +34,18 @@ __all__ = [
     "NonLocalBlock",
     "PixelShuffleUpsampler",
     "ResidualBlock",
-    "ShakeDrop",
-    "ShakeShake",
-    "draw_mixing",
-    "drop_block",
-    "SparseGroupConv2d",
-    "initialize",
-    "mix",
-    "shake_drop",
-    "shake_shake",
     "SConv2d",
     "SResidualBlock",
+    "ShakeDrop",
+    "ShakeShake",
     "SharedResidualInResidual",
+    "SparseGroupConv2d",
     "TemplateBank",
+    "draw_mixing",
+    "drop_block",
     "initialize",
+    "mix",
     "orthogonal_coefficients",
+    "shake_drop",
+    "shake_shake",
 ]

@@ -8,8 +8,8 @@ from restorekit.models.edsr import EDSR, edsr
 from restorekit.models.export import export_onnx
 from restorekit.models.fold import fold_desubpixel
 from restorekit.models.fsrcnn import FSRCNN, fsrcnn
-from restorekit.models.merge_batch_norm import merge_batch_norm
 from restorekit.models.mepsnet import MEPSNet, mepsnet
+from restorekit.models.merge_batch_norm import merge_batch_norm
 from restorekit.models.network import Network
 from restorekit.models.owan import OWAN, owan
 from restorekit.models.pcarn import pcarn, pcarn_m
@@ -20,8 +20,8 @@ from restorekit.models.registry import create_model, list_models
 from restorekit.models.restorer import Restorer
 from restorekit.models.ridnet import RIDNet, ridnet
 from restorekit.models.rnan import RNAN, rnan
-from restorekit.models.srcnn import SRCNN, srcnn
 from restorekit.models.sparse_resnet import SparseResNet, sparse_resnet
+from restorekit.models.srcnn import SRCNN, srcnn
 from restorekit.models.srresnet import MSRResNet, SRResNet, srresnet
 from restorekit.models.vdsr import VDSR, vdsr
 from restorekit.models.zssr import ZSSR, zssr
@@ -60,9 +60,9 @@ __all__ = [
     "list_models",
     "load_checkpoint",
     "load_weights",
+    "mepsnet",
     "merge_batch_norm",
     "owan",
-    "mepsnet",
     "pcarn",
     "pcarn_m",
     "progressive_carn",
@@ -71,8 +71,8 @@ __all__ = [
     "ridnet",
     "rnan",
     "save_weights",
-    "srcnn",
     "sparse_resnet",
+    "srcnn",
     "srresnet",
     "vdsr",
     "zssr",

@@ -26,8 +26,8 @@ from restorekit.models.rdn import RDN
 from restorekit.models.restorer import Restorer
 from restorekit.models.ridnet import RIDNet
 from restorekit.models.rnan import RNAN
-from restorekit.models.srcnn import SRCNN
 from restorekit.models.sparse_resnet import SparseResNet
+from restorekit.models.srcnn import SRCNN
 from restorekit.models.srresnet import MSRResNet, SRResNet
 from restorekit.models.vdsr import VDSR
 from restorekit.models.zssr import ZSSR
@@ -165,8 +165,6 @@ class _Budget(TorchFunctionMode):
         if self.calls < 0:
             raise ValueError("it has far more layers than the file has tensors")
         return func(*args, **(kwargs or {}))
-        if option != "pool_size" and isinstance(value, int) and value > largest:  # a window takes no memory
-            raise ValueError(f"{path} has damaged metadata: {option}={value} is more than the file can hold")
 
 
 def _build(name: str, config: dict[str, Any], path: str | PathLike[str]) -> Restorer:

@@ -7,8 +7,8 @@ from restorekit.models.carn import carn, carn_m
 from restorekit.models.dncnn import dncnn
 from restorekit.models.edsr import edsr
 from restorekit.models.fsrcnn import fsrcnn
-from restorekit.models.owan import owan
 from restorekit.models.mepsnet import mepsnet
+from restorekit.models.owan import owan
 from restorekit.models.pcarn import pcarn, pcarn_m
 from restorekit.models.progressive_carn import progressive_carn
 from restorekit.models.rcan import rcan
@@ -16,8 +16,8 @@ from restorekit.models.rdn import rdn
 from restorekit.models.restorer import Restorer
 from restorekit.models.ridnet import ridnet
 from restorekit.models.rnan import rnan
-from restorekit.models.srcnn import srcnn
 from restorekit.models.sparse_resnet import sparse_resnet
+from restorekit.models.srcnn import srcnn
 from restorekit.models.srresnet import srresnet
 from restorekit.models.vdsr import vdsr
 from restorekit.models.zssr import zssr
