@@ -25,6 +25,7 @@ PRIVATE = {
     "image/_taps.py": "tests/image/test_resize.py",
     "inference/_pictures.py": "tests/inference/test_restore.py",
     "inference/_running.py": "tests/inference/test_restore.py",
+    "layers/_skeleton.py": "tests/layers/test_conversion.py",
     "metrics/_prepare.py": "tests/metrics/test_psnr.py",
     "models/_arguments.py": "tests/models/test_edsr.py",
     "models/_layouts/carn.py": "tests/models/test_carn.py",

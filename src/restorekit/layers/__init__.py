@@ -3,6 +3,7 @@
 from restorekit.layers.bicubic import BicubicUpsampler
 from restorekit.layers.cascade import Cascade, Chain
 from restorekit.layers.channel_attention import ChannelAttention
+from restorekit.layers.conversion import ConversionReport, share_parameters, sparsify
 from restorekit.layers.dense import DenseResidualBlock
 from restorekit.layers.desubpixel import Desubpixel
 from restorekit.layers.feature_dropout import DropBlock, drop_block
@@ -24,6 +25,7 @@ __all__ = [
     "Cascade",
     "Chain",
     "ChannelAttention",
+    "ConversionReport",
     "DenseResidualBlock",
     "Desubpixel",
     "DropBlock",
@@ -48,4 +50,6 @@ __all__ = [
     "orthogonal_coefficients",
     "shake_drop",
     "shake_shake",
+    "share_parameters",
+    "sparsify",
 ]
