@@ -147,13 +147,14 @@ def memory(size: tuple[int, int], batch: int, layout: str, threads: int) -> None
 
 
 def main() -> None:
-    """Times of all shapes, then memory of the large ones."""
+    """Memory of the large shapes, then times of all."""
     options = arguments(__doc__.splitlines()[0])
     sizes, batches = (((16, 16), (45, 80)), (1, 4)) if options.quick else (((64, 64), (180, 320)), (1, 16))
+    # First, as a new process takes over the peak of the one that starts it.
+    for batch, layout in product(batches[-1:] if options.quick else batches, LAYOUTS):
+        memory(sizes[-1], batch, layout, options.threads)
     for size, batch, layout in product(sizes, batches, LAYOUTS):
         time(size, batch, layout, repeats=3 if options.quick else 15)
-    for batch, layout in product(batches, LAYOUTS):
-        memory(sizes[-1], batch, layout, options.threads)
 
 
 if __name__ == "__main__":

@@ -115,8 +115,8 @@ def sparsify(
 
     Every candidate is a copy of the kernel, and what gates weigh adds up to 1: the converted network computes what the
     network computed, up to rounding. As long as the candidates are the same the gates have no gradient; the candidates
-    move apart because gates weigh their gradients differently, slowly under optimizers such as Adam that even sizes
-    out. Add noise to the weights if that is too slow.
+    move apart because gates weigh their gradients differently, less under optimizers such as Adam that even sizes out.
+    Add noise to the weights if that is too slow.
 
     Gates read all of the picture, or their window of it: what the network says of its receptive field is true no more.
 
