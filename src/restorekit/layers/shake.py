@@ -78,6 +78,9 @@ class ShakeShake(nn.Module):
         Gastaldi, 2017 (arXiv:1705.07485).
     """
 
+    def __init__(self) -> None:
+        super().__init__()
+
     def forward(self, a: Tensor, b: Tensor, *, generator: torch.Generator | None = None) -> Tensor:
         """Add two branches (N, C, H, W)."""
         return shake_shake(a, b, training=self.training, generator=generator)
