@@ -329,6 +329,7 @@ def test_converts_a_denoiser_that_goes_on_to_work(kind):
     assert report.replaced == (3 if kind == "share" else 5)
     assert converted(x).shape == x.shape
     assert converted.trace(1).multadds_per_pixel == model.trace(1).multadds_per_pixel
+    assert converted.receptive_radius == (model.receptive_radius if kind == "share" else None)
 
 
 @BOTH

@@ -118,7 +118,8 @@ def sparsify(
     move apart because gates weigh their gradients differently, less under optimizers such as Adam that even sizes out.
     Add noise to the weights if that is too slow.
 
-    Gates read all of the picture, or their window of it: what the network says of its receptive field is true no more.
+    Gates read all of the picture, or their window of it: the converted network has no receptive radius, and tiles give
+    another result than the whole.
 
     Args:
         model: Network. It stays as it is.
