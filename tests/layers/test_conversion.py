@@ -6,7 +6,7 @@ from torch import nn
 
 from restorekit.layers import ConversionReport, SConv2d, SparseGroupConv2d, TemplateBank, share_parameters, sparsify
 from restorekit.metrics import count_multadds, count_parameters
-from restorekit.models import dncnn, edsr
+from restorekit.models import dncnn, edsr, vdsr
 
 
 def seed(number):
@@ -321,14 +321,15 @@ def test_nothing_is_counted_without_a_size():
 
 
 @BOTH
-def test_converts_a_denoiser_that_goes_on_to_work(kind):
-    model = dncnn(5, in_channels=3, channels=8).eval()
+@pytest.mark.parametrize("make", [lambda: dncnn(5, in_channels=3, channels=8), lambda: vdsr(2, channels=8, depth=5)])
+def test_converts_a_network_of_the_library_that_goes_on_to_work(kind, make):
+    model = make().eval()
     call = share_parameters if kind == "share" else sparsify
     converted, report = call(model, 2)
-    x = pictures(dtype=torch.float32)
+    x = pictures(model.in_channels, dtype=torch.float32)
     assert report.replaced == (3 if kind == "share" else 5)
-    assert converted(x).shape == x.shape
-    assert converted.trace(1).multadds_per_pixel == model.trace(1).multadds_per_pixel
+    assert converted(x).shape == model(x).shape
+    assert converted.trace().multadds_per_pixel == model.trace().multadds_per_pixel
     assert converted.receptive_radius == (model.receptive_radius if kind == "share" else None)
 
 
