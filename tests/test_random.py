@@ -3,12 +3,16 @@ import pytest
 import scipy.stats
 import torch
 
-from restorekit._random import normal, seeded, uniform
+from restorekit._random import beta, normal, seeded, uniform
 
 CPU = torch.device("cpu")
 
 
-@pytest.mark.parametrize("sample", [uniform, normal])
+def peaked(shape, *, device, generator=None):
+    return beta(shape, 2.0, device=device, generator=generator)
+
+
+@pytest.mark.parametrize("sample", [uniform, normal, peaked])
 def test_same_generator_same_result(sample):
     first = sample((3, 4), device=CPU, generator=torch.Generator().manual_seed(5))
     again = sample((3, 4), device=CPU, generator=torch.Generator().manual_seed(5))
@@ -19,14 +23,14 @@ def test_same_generator_same_result(sample):
     assert not torch.equal(first, other)
 
 
-@pytest.mark.parametrize("sample", [uniform, normal])
+@pytest.mark.parametrize("sample", [uniform, normal, peaked])
 def test_a_generator_leaves_the_global_stream_alone(sample):
     state = torch.get_rng_state()
     sample((4,), device=CPU, generator=torch.Generator())
     assert torch.equal(torch.get_rng_state(), state)
 
 
-@pytest.mark.parametrize("sample", [uniform, normal])
+@pytest.mark.parametrize("sample", [uniform, normal, peaked])
 def test_without_a_generator_the_global_stream_is_used(sample):
     state = torch.get_rng_state()
     try:
@@ -37,14 +41,14 @@ def test_without_a_generator_the_global_stream_is_used(sample):
         torch.set_rng_state(state)
 
 
-@pytest.mark.parametrize("sample", [uniform, normal])
+@pytest.mark.parametrize("sample", [uniform, normal, peaked])
 def test_result_moves_to_the_asked_device(sample):
     assert sample((2,), device=torch.device("meta"), generator=torch.Generator()).device.type == "meta"
     assert sample([2], device=torch.device("meta")).device.type == "meta"
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs CUDA")
-@pytest.mark.parametrize("sample", [uniform, normal])
+@pytest.mark.parametrize("sample", [uniform, normal, peaked])
 def test_a_cpu_generator_gives_the_same_on_cuda(sample):
     here = sample((9,), device=CPU, generator=torch.Generator().manual_seed(1))
     there = sample((9,), device=torch.device("cuda"), generator=torch.Generator().manual_seed(1))
@@ -58,6 +62,13 @@ def test_distributions():
     assert 0 <= flat.min() < flat.max() < 1
     assert scipy.stats.kstest(flat.numpy().astype(np.float64), "uniform").pvalue > 1e-3
     assert scipy.stats.kstest(bell.numpy().astype(np.float64), "norm").pvalue > 1e-3
+
+
+@pytest.mark.parametrize("alpha", [0.4, 0.7, 1, 2.0, 200])
+def test_beta_is_scipys(alpha):
+    drawn = beta((20000,), alpha, device=CPU, generator=torch.Generator().manual_seed(0))
+    assert 0 <= drawn.min() < drawn.max() <= 1
+    assert scipy.stats.kstest(drawn.double().numpy(), scipy.stats.beta(alpha, alpha).cdf).pvalue > 1e-3
 
 
 def test_seeded_depends_on_every_number_and_on_their_order():

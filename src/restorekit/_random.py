@@ -4,6 +4,7 @@ import hashlib
 from collections.abc import Sequence
 
 import torch
+from scipy.special import betaincinv
 from torch import Tensor
 
 
@@ -19,6 +20,16 @@ def uniform(shape: Sequence[int], *, device: torch.device, generator: torch.Gene
 def normal(shape: Sequence[int], *, device: torch.device, generator: torch.Generator | None = None) -> Tensor:
     """Float32 samples of N(0, 1)."""
     return torch.randn(tuple(shape), device=_source(device, generator), generator=generator).to(device)
+
+
+def beta(
+    shape: Sequence[int], alpha: float, *, device: torch.device, generator: torch.Generator | None = None
+) -> Tensor:
+    """Float32 samples of Beta(alpha, alpha), alpha > 0, whose sampler in torch takes no generator."""
+    quantiles = torch.rand(tuple(shape), device=_source(device, generator), generator=generator, dtype=torch.float64)
+    if quantiles.is_meta:
+        return quantiles.float()
+    return torch.from_numpy(betaincinv(alpha, alpha, quantiles.cpu().numpy())).to(device, torch.float32)
 
 
 def seeded(*numbers: int) -> torch.Generator:

@@ -19,6 +19,8 @@ class Case(NamedTuple):
 
 _SMALL = {"channels": 4, "blocks": 2, "units": 2}
 _RESIDUAL = {"channels": 8, "blocks": 2}
+_EXPERTS = {"units": 2, "blocks": 2, "channels": 4, "extraction_channels": 8}
+_SPARSE = {"channels": 8, "width": 2, "blocks": 2, "num_sparsity_groups": 2, "cardinality": 4}
 
 CASES = {
     "carn as in PCARN": Case("carn", {"scale": 3, "fusion_relu": False, "global_skip": True, **_SMALL}, export=False),
@@ -41,6 +43,8 @@ CASES = {
     "fsrcnn x2": Case("fsrcnn", {"scale": 2, "channels": 6, "shrunk_channels": 4, "blocks": 2}),
     "fsrcnn x3": Case("fsrcnn", {"scale": 3, "in_channels": 3, "channels": 6, "blocks": 1}, export=False),
     "fsrcnn x8": Case("fsrcnn", {"scale": 8, "channels": 6, "shrunk_channels": 4, "blocks": 1}, export=False),
+    "mepsnet": Case("mepsnet", {"experts": 2, "num_templates": 3, **_EXPERTS}),
+    "mepsnet without sharing": Case("mepsnet", {"experts": 1, "num_templates": None, **_EXPERTS}, export=False),
     "owan": Case("owan", {"channels": 4, "blocks": 2, "steps": 2}),
     "pcarn x2, x3": Case("pcarn", {"scale": (2, 3), **_SMALL}),
     "pcarn_m x4": Case("pcarn_m", {"scale": 4, **_SMALL}),
@@ -59,6 +63,13 @@ CASES = {
     "ridnet": Case("ridnet", {"channels": 4, "blocks": 2, "reduction": 2}),
     "rnan x1": Case("rnan", {"scale": 1, "channels": 4, "blocks": 1}, init="uniform"),
     "rnan x3": Case("rnan", {"scale": 3, "channels": 4, "blocks": 1}, init="uniform"),
+    "sparse_resnet x1": Case("sparse_resnet", {"scale": 1, **_SPARSE}, export=False),
+    "sparse_resnet x2": Case("sparse_resnet", {"scale": 2, **_SPARSE}),
+    "sparse_resnet x2 dense": Case("sparse_resnet", {"scale": 2, **_SPARSE, "num_sparsity_groups": None}, export=False),
+    "sparse_resnet x3 windows": Case("sparse_resnet", {"scale": 3, "pool_size": 4, "mlp_depth": 2, **_SPARSE}),
+    "sparse_resnet x4 without weight norm": Case(
+        "sparse_resnet", {"scale": 4, "weight_norm": False, "patches": True, **_SPARSE}, export=False
+    ),
     "srcnn x1": Case("srcnn", {"scale": 1, "channels": (6, 4)}, export=False),
     "srcnn x3": Case("srcnn", {"scale": 3, "in_channels": 3, "channels": (6, 4), "kernel_sizes": (5, 1, 3)}),
     "srresnet without normalisation x3": Case("srresnet", {"scale": 3, "batch_norm": False, **_RESIDUAL}),

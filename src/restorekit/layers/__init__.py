@@ -3,9 +3,12 @@
 from restorekit.layers.bicubic import BicubicUpsampler
 from restorekit.layers.cascade import Cascade, Chain
 from restorekit.layers.channel_attention import ChannelAttention
+from restorekit.layers.conversion import ConversionReport, share_parameters, sparsify
 from restorekit.layers.dense import DenseResidualBlock
 from restorekit.layers.desubpixel import Desubpixel
+from restorekit.layers.feature_dropout import DropBlock, drop_block
 from restorekit.layers.initialization import INITIALIZERS, initialize
+from restorekit.layers.manifold_mixup import ManifoldMixup, Mixing, draw_mixing, mix
 from restorekit.layers.mean_shift import DIV2K_MEAN, MeanShift
 from restorekit.layers.non_local import NonLocalBlock
 from restorekit.layers.physics import AdditiveRoute, AffineRoute, KernelRoute, filter_per_pixel
@@ -18,6 +21,7 @@ from restorekit.layers.prior import (
     fix_signs,
 )
 from restorekit.layers.residual import EResidualBlock, ResidualBlock
+from restorekit.layers.shake import ShakeDrop, ShakeShake, shake_drop, shake_shake
 from restorekit.layers.shared_residual import SharedResidualInResidual, SResidualBlock
 from restorekit.layers.sparse import SparseGroupConv2d
 from restorekit.layers.template import SConv2d, TemplateBank, orthogonal_coefficients
@@ -33,14 +37,19 @@ __all__ = [
     "Cascade",
     "Chain",
     "ChannelAttention",
+    "ConversionReport",
     "DenseResidualBlock",
     "Desubpixel",
+    "DropBlock",
     "EResidualBlock",
     "GatedFeedForward",
     "KernelRoute",
     "LayerNorm2d",
     "MeanShift",
     "MetaPrior",
+    "ManifoldMixup",
+    "MeanShift",
+    "Mixing",
     "NonLocalBlock",
     "PixelShuffleUpsampler",
     "PriorAttention",
@@ -48,6 +57,8 @@ __all__ = [
     "ResidualBlock",
     "SConv2d",
     "SResidualBlock",
+    "ShakeDrop",
+    "ShakeShake",
     "SharedResidualInResidual",
     "SparseGroupConv2d",
     "SupervisedDegradationAttention",
@@ -57,6 +68,14 @@ __all__ = [
     "degradation_attention_loss",
     "filter_per_pixel",
     "fix_signs",
+    "TemplateBank",
+    "draw_mixing",
+    "drop_block",
     "initialize",
+    "mix",
     "orthogonal_coefficients",
+    "shake_drop",
+    "shake_shake",
+    "share_parameters",
+    "sparsify",
 ]

@@ -1,6 +1,5 @@
 """A dry run of a network on the meta device: which convolutions run, at which resolution, and what memory they need."""
 
-import copy
 import math
 import weakref
 from collections.abc import Sequence
@@ -12,6 +11,8 @@ import torch
 from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
+
+from restorekit.layers._skeleton import skeleton
 
 
 @dataclass(frozen=True)
@@ -108,16 +109,8 @@ def trace(model: nn.Module, *, in_channels: int, side: int, arguments: dict[str,
     dtype = next((p.dtype for p in model.parameters()), torch.float32)
     seen = Trace(side)
     with torch.inference_mode(False), torch.no_grad():  # inference mode hides convolutions from the recorder
-        skeleton = _skeleton(model)
+        run = skeleton(model)
         x = torch.empty(1, in_channels, side, side, dtype=dtype, device="meta")
         with _Recorder(seen):
-            skeleton(x, **arguments)
+            run(x, **arguments)
     return seen
-
-
-def _skeleton(model: nn.Module) -> nn.Module:
-    """A copy whose tensors have shapes and no memory: the network itself may be at work in another thread."""
-    memo: dict[int, Any] = {id(buffer): torch.empty_like(buffer, device="meta") for buffer in model.buffers()}
-    for parameter in model.parameters():
-        memo[id(parameter)] = nn.Parameter(torch.empty_like(parameter, device="meta"), requires_grad=False)
-    return copy.deepcopy(model, memo)

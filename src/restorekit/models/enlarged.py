@@ -58,6 +58,7 @@ class EnlargedRestorer(Restorer, ABC):
         """Restore pictures of full size; the result has the same shape."""
 
     @property
-    def receptive_radius(self) -> int:
-        """Input pixels to each side that an output pixel can depend on."""
-        return self.trace().receptive_radius + (_KERNEL_REACH if self.scales[0] > 1 else 0)
+    def receptive_radius(self) -> int | None:
+        """Input pixels to each side that an output pixel can depend on; None if there is no such limit."""
+        radius = super().receptive_radius
+        return None if radius is None else radius + (_KERNEL_REACH if self.scales[0] > 1 else 0)

@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from restorekit._check import check_batch
+from restorekit.layers import SparseGroupConv2d
 from restorekit.models._trace import Trace, trace
 from restorekit.models.network import Network
 
@@ -47,6 +48,8 @@ class Restorer(Network, ABC):
     @property
     def receptive_radius(self) -> int | None:
         """Input pixels to each side that an output pixel can depend on; None if there is no such limit."""
+        if any(isinstance(layer, SparseGroupConv2d) for layer in self.modules()):
+            return None  # gates read the whole picture, or windows that lie where its corner is
         return max(self.trace(scale).receptive_radius for scale in self.scales)
 
     def trace(self, scale: int | None = None) -> Trace:
