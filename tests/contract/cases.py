@@ -21,6 +21,9 @@ _SMALL = {"channels": 4, "blocks": 2, "units": 2}
 _RESIDUAL = {"channels": 8, "blocks": 2}
 _EXPERTS = {"units": 2, "blocks": 2, "channels": 4, "extraction_channels": 8}
 _SPARSE = {"channels": 8, "width": 2, "blocks": 2, "num_sparsity_groups": 2, "cardinality": 4}
+_TRANSFORMER = {"channels": 4, "blocks": (1, 1, 1, 1), "heads": (1, 2, 2, 4), "refinement_blocks": 1}
+_IDR = {"hub_size": 3, **_TRANSFORMER}
+_3E = ("encoder1", "encoder2", "encoder3")
 
 CASES = {
     "carn as in PCARN": Case("carn", {"scale": 3, "fusion_relu": False, "global_skip": True, **_SMALL}, export=False),
@@ -43,6 +46,15 @@ CASES = {
     "fsrcnn x2": Case("fsrcnn", {"scale": 2, "channels": 6, "shrunk_channels": 4, "blocks": 2}),
     "fsrcnn x3": Case("fsrcnn", {"scale": 3, "in_channels": 3, "channels": 6, "blocks": 1}, export=False),
     "fsrcnn x8": Case("fsrcnn", {"scale": 8, "channels": 6, "shrunk_channels": 4, "blocks": 1}, export=False),
+    "idr": Case("idr", {"degradation": "noise", **_IDR}, init="uniform"),
+    "idr for blur": Case(
+        "idr", {"degradation": "blur", "placement": ("decoder1",), **_IDR}, export=False, init="uniform"
+    ),
+    "idr for haze": Case("idr", {"degradation": "haze", "placement": _3E[2:], **_IDR}, export=False, init="uniform"),
+    "idr, stage 2": Case("idr", _IDR, then="reformulate", init="uniform"),
+    "idr, stage 2, as its authors' code": Case(
+        "idr", {"placement": _3E, "additive_first": True, **_IDR}, export=False, then="reformulate", init="uniform"
+    ),
     "mepsnet": Case("mepsnet", {"experts": 2, "num_templates": 3, **_EXPERTS}),
     "mepsnet without sharing": Case("mepsnet", {"experts": 1, "num_templates": None, **_EXPERTS}, export=False),
     "owan": Case("owan", {"channels": 4, "blocks": 2, "steps": 2}),
@@ -60,6 +72,8 @@ CASES = {
     "rcan x4": Case("rcan", {"scale": 4, "residual_groups": 2, "reduction": 2, "channels": 16, "blocks": 2}),
     "rdn x1": Case("rdn", {"scale": 1, "channels": 4, "growth": 3, "blocks": 2, "layers": 2}),
     "rdn x4": Case("rdn", {"scale": 4, "channels": 4, "growth": 3, "blocks": 2, "layers": 2}, export=False),
+    "restormer": Case("restormer", _TRANSFORMER),
+    "restormer without norm bias": Case("restormer", {"norm_bias": False, **_TRANSFORMER}, export=False),
     "ridnet": Case("ridnet", {"channels": 4, "blocks": 2, "reduction": 2}),
     "rnan x1": Case("rnan", {"scale": 1, "channels": 4, "blocks": 1}, init="uniform"),
     "rnan x3": Case("rnan", {"scale": 3, "channels": 4, "blocks": 1}, init="uniform"),
@@ -80,40 +94,6 @@ CASES = {
     "vdsr x8": Case("vdsr", {"scale": 8, "channels": 4, "depth": 3}, export=False),
     "zssr with biases x2": Case("zssr", {"scale": 2, "channels": 4, "depth": 3, "bias": True}, export=False),
     "zssr x4": Case("zssr", {"scale": 4, "channels": 4, "depth": 3}),
-}
-
-_EXPERTS = {"units": 2, "blocks": 2, "channels": 4, "extraction_channels": 8}
-CASES |= {
-    "mepsnet": Case("mepsnet", {"experts": 2, "num_templates": 3, **_EXPERTS}),
-    "mepsnet without sharing": Case("mepsnet", {"experts": 1, "num_templates": None, **_EXPERTS}, export=False),
-}
-_SPARSE = {"channels": 8, "width": 2, "blocks": 2, "num_sparsity_groups": 2, "cardinality": 4}
-CASES |= {
-    "sparse_resnet x1": Case("sparse_resnet", {"scale": 1, **_SPARSE}, export=False),
-    "sparse_resnet x2": Case("sparse_resnet", {"scale": 2, **_SPARSE}),
-    "sparse_resnet x3 windows": Case("sparse_resnet", {"scale": 3, "pool_size": 4, "mlp_depth": 2, **_SPARSE}),
-    "sparse_resnet x2 dense": Case("sparse_resnet", {"scale": 2, **_SPARSE, "num_sparsity_groups": None}, export=False),
-    "sparse_resnet x4 without weight norm": Case(
-        "sparse_resnet", {"scale": 4, "weight_norm": False, "patches": True, **_SPARSE}, export=False
-    ),
-}
-_TRANSFORMER = {"channels": 4, "blocks": (1, 1, 1, 1), "heads": (1, 2, 2, 4), "refinement_blocks": 1}
-CASES |= {
-    "restormer": Case("restormer", _TRANSFORMER),
-    "restormer without norm bias": Case("restormer", {"norm_bias": False, **_TRANSFORMER}, export=False),
-}
-_IDR = {"hub_size": 3, **_TRANSFORMER}
-_3E = ("encoder1", "encoder2", "encoder3")
-CASES |= {
-    "idr": Case("idr", {"degradation": "noise", **_IDR}, init="uniform"),
-    "idr for haze": Case("idr", {"degradation": "haze", "placement": _3E[2:], **_IDR}, export=False, init="uniform"),
-    "idr for blur": Case(
-        "idr", {"degradation": "blur", "placement": ("decoder1",), **_IDR}, export=False, init="uniform"
-    ),
-    "idr, stage 2": Case("idr", _IDR, then="reformulate", init="uniform"),
-    "idr, stage 2, as its authors' code": Case(
-        "idr", {"placement": _3E, "additive_first": True, **_IDR}, export=False, then="reformulate", init="uniform"
-    ),
 }
 
 

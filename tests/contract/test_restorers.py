@@ -11,7 +11,6 @@ from contract.cases import CASES, build, close, modes, own_means, pictures, stat
 
 from restorekit.inference import tiled
 from restorekit.models import list_models, load_checkpoint, load_weights, save_weights
-from restorekit.models import list_models, load_checkpoint, save_weights
 
 
 @pytest.fixture(params=CASES.values(), ids=CASES)
