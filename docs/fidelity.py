@@ -218,6 +218,21 @@ def sizes() -> Iterator[Size]:
     yield Size("ZSSR, as published", _build(models.zssr), 224_640, None, None)
     yield Size("RIDNet", _build(models.ridnet), 1_499_347, None, None)
     yield Size("OWAN", _build(models.owan), 391_456, None, None)
+    # The authors' totals hold 24 values of mean shifts, which are constants here.
+    for experts, count in {1: 1_687_803, 2: 1_941_979, 3: 2_241_211, 5: 2_974_843}.items():
+        yield Size(f"MEPSNet, {experts} experts", _build(models.mepsnet, experts=experts), count - 24, None, None)
+    for templates, count in {4: 1_796_251, 8: 1_944_571, 32: 2_834_491}.items():
+        build = _build(models.mepsnet, num_templates=templates)
+        yield Size(f"MEPSNet, {templates} templates", build, count - 24, None, None)
+    nsr, edsr_nsr = models.sparse_resnet, {"channels": 64, "width": 1, "cardinality": 16}
+    yield from _sizes_by_scale("NSR, 4 groups", nsr, {
+        1: (4_751_238, None, None), 2: (4_754_772, None, None), 3: (4_760_277, None, None), 4: (4_767_984, None, None),
+        })  # fmt: skip
+    yield from _sizes_by_scale("EDSR + NSR", nsr, {
+        1: (4_871_686, None, None), 2: (4_877_812, None, None), 3: (4_887_637, None, None), 4: (4_901_392, None, None),
+        }, **edsr_nsr)  # fmt: skip
+    yield Size("NSR x2, two-layer gates", _build(nsr, 2, mlp_depth=2), 5_035_860, None, None)
+    yield Size("Restormer, trimmed", _build(models.restormer), 6_714_262, None, None)
 
 
 def agreement(value: float, printed: str) -> str:
@@ -299,7 +314,7 @@ SIZES = """
 
 Where the authors' code, or a plain transcription of the paper (RDN, VDSR, ZSSR, SRResNet), could be counted, the number
 here is the same; in bold it would differ. Numbers in italics are counted here alone. RIDNet's authors count 24 more,
-the values of its mean shifts, which are constants here.
+the values of its mean shifts, which are constants here, and so do MEPSNet's.
 """
 
 READINGS = """

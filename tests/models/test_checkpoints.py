@@ -678,11 +678,15 @@ def test_an_empty_file_and_an_unknown_container_say_what_they_are(save, tmp_path
         [f"RDBs.{i}.x" for i in range(2000)]
         + [f"RDBs.0.convs.{i}.conv.0.x" for i in range(2000)]
         + ["SFENet1.weight", "RDBs.0.LFF.weight"],
+        [f"body.{i}.head.0.x" for i in range(300)]
+        + [f"body.0.body.{i}.body.x" for i in range(300)]
+        + [f"body.0.body.0.body.{i}.body.x" for i in range(300)]
+        + ["bank.templates", "head.0.expand_conv1.weight"],
         [f"c{i}.x" for i in range(2000)]
         + [f"b1.c{i}.x" for i in range(2000)]
         + ["b1.b1.body.0.weight", "b1.c1.body.0.weight", "exit.weight"],
     ],
-    ids=["progressive CARN", "OWAN", "RCAN", "RDN", "CARN"],
+    ids=["progressive CARN", "OWAN", "RCAN", "RDN", "MEPSNet", "CARN"],
 )
 def test_a_few_keys_cannot_ask_for_millions_of_layers(keys, save):
     with pytest.raises(ValueError, match=r"its keys count to [\d times]+ layers where there are only"):

@@ -11,16 +11,16 @@ DIV2K_MEAN = (0.4488, 0.4371, 0.4040)
 
 
 def is_constant(mean: Sequence[float]) -> bool:
-    """Whether a mean colour is known without its file: DIV2K's, or none."""
-    return tuple(mean) == DIV2K_MEAN or not any(mean)
+    """Whether a mean colour is known without its file: DIV2K's, none, or mid-grey."""
+    return tuple(mean) == DIV2K_MEAN or set(mean) in ({0.0}, {0.5})
 
 
 @final
 class MeanShift(nn.Module):
     """Add ``sign * mean`` to each channel.
 
-    The mean is a buffer that moves with the module. DIV2K's mean and zeros are constants and not in the state dict; any
-    other mean is, because it may have been trained with the weights beside it.
+    The mean is a buffer that moves with the module. DIV2K's mean, zeros and halves are constants and not in the state
+    dict; any other mean is, because it may have been trained with the weights beside it.
 
     Args:
         mean: One value per channel, in [0, 1].

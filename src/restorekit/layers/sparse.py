@@ -137,6 +137,8 @@ class SparseGroupConv2d(nn.Module):
 
     def _convolve(self, x: Tensor, gate: Tensor, padding: tuple[int, int] = (0, 0)) -> Tensor:
         """Each picture with its own kernel: one call for each keeps the memory format and torch's fastest path."""
+        if torch.compiler.is_exporting():
+            return self._mix_results(x, gate, padding)
         kernels = self._mix(gate, self.weight).unbind()
         biases = self._mix(gate, self.bias).unbind() if self.bias is not None else [None] * len(kernels)
         parts = (
@@ -146,6 +148,19 @@ class SparseGroupConv2d(nn.Module):
         if len(kernels) == 1:
             return next(parts)
         return torch.cat(list(parts)) if torch.is_grad_enabled() else _gather(parts, len(kernels))
+
+    def _mix_results(self, x: Tensor, gate: Tensor, padding: tuple[int, int]) -> Tensor:
+        """The same by mixing what all candidates make: k times the work, for graphs that hold no number of pictures."""
+        kernels = self.weight.chunk(self.num_sparsity_groups)
+        biases = [None] * len(kernels) if self.bias is None else self.bias.chunk(len(kernels))
+        out: Tensor | None = None
+        for shares, kernel, bias in zip(gate.unbind(1), kernels, biases, strict=True):
+            part = F.conv2d(x, kernel, bias, self.stride, padding, self.dilation, self.groups)
+            parts = part.reshape(x.shape[0], self.cardinality, -1, *part.shape[2:]) * shares[..., None, None, None]
+            part = parts.flatten(1, 2)
+            out = part if out is None else out + part
+        assert out is not None
+        return out
 
     def _windows(self, x: Tensor, size: int) -> Tensor:
         """Fold the windows, each with the margin that its kernel reads, into the batch and put the results together."""
@@ -161,7 +176,7 @@ class SparseGroupConv2d(nn.Module):
         spare = (0, max(0, columns - averages.shape[3]), 0, max(0, rows - averages.shape[2]))
         averages = F.pad(averages[..., :rows, :columns], spare, mode="replicate")
         out = self._convolve(tiles, self.gate(averages.permute(0, 2, 3, 1).flatten(0, 2)))
-        out = out.reshape(len(x), rows, columns, *out.shape[1:]).permute(0, 3, 1, 4, 2, 5)
+        out = out.reshape(x.shape[0], rows, columns, *out.shape[1:]).permute(0, 3, 1, 4, 2, 5)
         out = out.flatten(4, 5).flatten(2, 3)
         return out[..., :height, :width].contiguous(memory_format=layout)
 

@@ -177,7 +177,7 @@ class IDR(Restorer):
         """Restore pictures, and return what training supervises besides; see ``forward``."""
         self.check_input(x)
         self.pick_scale(scale)
-        kind = self._pick_type(degradation, len(x))
+        kind = self._pick_type(degradation, x.shape[0])
         spectrum = self.reformulation(self.hub) if kind is None else None
         padded = self.pad(x)
         images: list[Tensor] = []

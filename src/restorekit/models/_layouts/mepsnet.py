@@ -5,7 +5,7 @@ from itertools import product
 
 import torch
 
-from restorekit.models._layouts.layout import Layout, Reading, StateDict, absorb_mean_shift, count, has, rename
+from restorekit.models._layouts.layout import Layout, Reading, StateDict, absorb_mean_shift, bounded, count, has, rename
 
 _BANK = "bank.templates"
 
@@ -14,6 +14,7 @@ def _read(state: StateDict) -> Reading:
     experts = count(state, r"body\.(\d+)\.head\.0\.")
     units = count(state, r"body\.0\.body\.(\d+)\.body\.")
     blocks = count(state, r"body\.0\.body\.0\.body\.(\d+)\.body\.")
+    bounded(state, experts, units, blocks)
     names = {"head.0.expand_conv1": "entry", "head.0.expand_conv2": "extraction.1", "head.0.conv": "extraction.3"}
     for e in range(experts):
         names |= {f"body.{e}.head.0": f"experts.{e}.entry", f"body.{e}.tail.0": f"experts.{e}.exit"}
