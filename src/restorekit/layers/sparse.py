@@ -141,12 +141,12 @@ class SparseGroupConv2d(nn.Module):
             return self._mix_results(x, gate, padding)
         kernels = self._mix(gate, self.weight).unbind()
         biases = self._mix(gate, self.bias).unbind() if self.bias is not None else [None] * len(kernels)
+        if len(kernels) == 1:  # taking a batch of one apart would cost its gradient a copy
+            return F.conv2d(x, kernels[0], biases[0], self.stride, padding, self.dilation, self.groups)
         parts = (
             F.conv2d(picture, kernel, bias, self.stride, padding, self.dilation, self.groups)
             for picture, kernel, bias in zip(torch.split(x, 1), kernels, biases, strict=True)
         )
-        if len(kernels) == 1:
-            return next(parts)
         return torch.cat(list(parts)) if torch.is_grad_enabled() else _gather(parts, len(kernels))
 
     def _mix_results(self, x: Tensor, gate: Tensor, padding: tuple[int, int]) -> Tensor:
