@@ -215,7 +215,7 @@ def table(names: list[str]) -> str:
 
 PAGE = """# Deployment
 
-What `create_model(name)` builds without further options, and where it runs. `python benchmarks/deployment.py --write
+What `create_model(name)` builds without further options (`idr` for noise), and where it runs. `python benchmarks/deployment.py --write
 docs/deployment.md` made this page, with torch {torch} on the CPU.
 
 {table}
