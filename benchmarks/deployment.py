@@ -215,8 +215,8 @@ def table(names: list[str]) -> str:
 
 PAGE = """# Deployment
 
-What `create_model(name)` builds without further options (`idr` for noise), and where it runs. `python benchmarks/deployment.py --write
-docs/deployment.md` made this page, with torch {torch} on the CPU.
+What `create_model(name)` builds without further options (`idr` for noise), and where it runs.
+`python benchmarks/deployment.py --write docs/deployment.md` made this page, with torch {torch} on the CPU.
 
 {table}
 Parameters include biases. MultAdds are those of the convolutions for a result of 1280 x 720. The radius is how many

@@ -361,3 +361,10 @@ def test_a_window_set_afterwards_must_fit_too():
     conv.pool_size = 3
     with pytest.raises(ValueError, match="multiple of stride"):
         conv(rand(1, 4, 8, 8))
+
+
+def test_a_temperature_of_zero_is_refused_on_the_trained_layer_too():
+    layer = SparseGroupConv2d(2, 2, 3)
+    layer.temperature = 0.0
+    with pytest.raises(ValueError, match="temperature must be above 0, got 0"):
+        layer(torch.rand(1, 2, 4, 4))

@@ -113,3 +113,8 @@ def test_refuses_sizes_that_do_not_fit():
         GatedFeedForward(4, expansion=0.2)
     with pytest.raises(TypeError, match="expansion must be a number"):
         GatedFeedForward(4, expansion="2")
+
+
+def test_black_features_in_float16_are_no_division_by_zero():
+    layer = TransposedAttention(4, heads=2).half()
+    assert torch.equal(layer(torch.zeros(1, 4, 6, 5).half()), torch.zeros(1, 4, 6, 5).half())

@@ -349,3 +349,12 @@ def test_refuses_sizes_that_do_not_fit():
         IDR(**{**SMALL, "hub_size": 0})
     with pytest.raises(ValueError, match="3 channels"):
         IDR(**SMALL)(torch.rand(1, 4, 8, 8), degradation="rain")
+
+
+def test_the_hub_stays_as_stage_1_left_it():
+    model = IDR(1, **SMALL)
+    model(torch.rand(1, 3, 8, 8), degradation=torch.tensor([1])).sum().backward()
+    model.reformulate()
+    assert not model.hub.requires_grad
+    assert model.hub.grad is None
+    assert not IDR(2, **SMALL).hub.requires_grad

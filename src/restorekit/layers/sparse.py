@@ -20,10 +20,11 @@ class SparseGroupConv2d(nn.Module):
         gate = softmax over k of mlp(mean over the picture of x) / temperature      (N, k, d)
         y = conv(x, sum over k of gate * weight) + sum over k of gate * bias
 
-    Takes the place of ``nn.Conv2d``: same arguments, same output shape, same memory format, and k times the kernels
-    for hardly more arithmetic. ``weight`` is the bank (k * out_channels, in_channels / groups, q, q): row
-    g * out_channels + c is channel c of candidate g. The d slices of out_channels / d channels are mixed each in its
-    own way. Weight norm over the bank (``torch.nn.utils.parametrizations.weight_norm``) scales each row before mixing.
+    Takes the place of ``nn.Conv2d`` for batches: same arguments (without ``device`` and ``dtype``), same output shape,
+    same memory format, and k times the kernels for hardly more arithmetic. ``weight`` is the bank (k * out_channels,
+    in_channels / groups, q, q): row g * out_channels + c is channel c of candidate g. The d slices of out_channels / d
+    channels are mixed each in its own way. Weight norm over the bank (``torch.nn.utils.parametrizations.weight_norm``)
+    scales each row before mixing.
 
     Args:
         in_channels: Channels of the input; the gate sees all of them, whatever ``groups`` is.
@@ -122,6 +123,8 @@ class SparseGroupConv2d(nn.Module):
 
     def gate(self, averages: Tensor) -> Tensor:
         """Weights (N, k, d) of the candidates, which add up to 1 over k, from average features (N, in_channels)."""
+        if not self.temperature > 0:  # it may be lowered during training
+            raise ValueError(f"temperature must be above 0, got {self.temperature}")
         logits: Tensor = self.mlp(averages) / self.temperature
         logits = logits.reshape(-1, self.num_sparsity_groups, self.cardinality)
         if self.hard and not self.training:

@@ -133,8 +133,9 @@ class SConv2d(nn.Module):
 
     In evaluation, where no gradient of the parameters is asked for (``torch.no_grad``, ``torch.inference_mode``, frozen
     parameters), the kernel is mixed once and kept until a parameter changes, moves or is replaced. Changes in place
-    through ``.data`` or NumPy leave no trace: call ``eval()`` or ``train()`` after them. Compiled and exported networks
-    mix in their graph; ``fuse`` spares them that. Kept kernels take the memory of ordinary convolutions.
+    through ``.data`` or NumPy, and steps of fused optimizers in evaluation mode, leave no trace: call ``eval()`` or
+    ``train()`` after them. Compiled and exported networks mix in their graph; ``fuse`` spares them that. Kept kernels
+    take the memory of ordinary convolutions.
 
     Args:
         bank: Templates. The network that holds this layer must hold the bank too, see ``TemplateBank``: to the layer it

@@ -85,7 +85,8 @@ class TransposedAttention(nn.Module):
         """Map features (N, channels, H, W) to features of the same shape."""
         rows = self.qkv_local(self.qkv(x)).flatten(2)  # (N, 3C, HW)
         q, k, v = rows.unflatten(1, (3, self.heads, -1)).unbind(1)
-        weights = F.normalize(q, dim=-1) @ F.normalize(k, dim=-1).mT * self.temperature
+        eps = max(1e-12, torch.finfo(q.dtype).tiny)  # float16 rounds 1e-12 to zero, and black is zeros
+        weights = F.normalize(q, dim=-1, eps=eps) @ F.normalize(k, dim=-1, eps=eps).mT * self.temperature
         mixed = (weights.softmax(dim=-1) @ v).flatten(1, 2).unflatten(2, x.shape[2:])
         out: Tensor = self.exit(mixed)
         return out

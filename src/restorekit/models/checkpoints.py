@@ -63,7 +63,9 @@ _LARGEST = 4096  # no width or depth of a network here comes near
 def save_weights(model: Network, path: str | PathLike[str]) -> None:
     """Write a network to a safetensors file, with the arguments that build it again in the metadata.
 
-    The file is written beside and renamed, so that an old one survives a full disk or a killed process.
+    The file is written beside and renamed, so that an old one survives a full disk or a killed process. That of a
+    network changed by ``layers.share_parameters`` or ``layers.sparsify`` does not say so: read it with ``load_weights``
+    into one that was changed alike.
 
     Args:
         model: Network from this library, on any device.
@@ -94,8 +96,8 @@ def load_checkpoint(path: str | PathLike[str], **unsaid: Any) -> Restorer:
     """Build the network that a checkpoint holds, recognising architecture and options from the file.
 
     Reads files of ``save_weights``, and those that authors published of the networks here: CARN and its relatives,
-    EDSR, RCAN, SRResNet, RDN, RNAN, RIDNet, OWAN, DnCNN and the small early ones. All take pictures in [0, 1]: a file
-    made for 0 to 255 is converted, and a mean colour that was trained is absorbed.
+    EDSR, RCAN, SRResNet, RDN, RNAN, RIDNet, OWAN, DnCNN, MEPSNet, NSR, Restormer, IDR and the small early ones. All
+    take pictures in [0, 1]: a file made for 0 to 255 is converted, and a mean colour that was trained is absorbed.
 
     Args:
         path: Checkpoint: safetensors, or a PyTorch file that holds tensors only. Nothing in it is executed.

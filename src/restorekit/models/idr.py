@@ -122,6 +122,7 @@ class IDR(Restorer):
         self.hub = nn.Parameter(torch.empty(len(DEGRADATIONS), hub_size, 8 * channels))
         self.reformulation = PriorReformulation(len(DEGRADATIONS), hub_size)
         self.reset_parameters()
+        self.hub.requires_grad_(stage == 1)
 
     def reset_parameters(self) -> None:
         """Draw new priors from N(0, 1)."""
@@ -141,6 +142,8 @@ class IDR(Restorer):
         if self.stage == 2:
             raise RuntimeError("the network works at stage 2 already")
         self._stage = self.config["stage"] = 2
+        self.hub.requires_grad_(False)
+        self.hub.grad = None  # a stale one would go on moving it, and the directions with it
 
     def forward(
         self,
@@ -261,7 +264,7 @@ def _check_hub_size(hub_size: int, prior_channels: int) -> None:
 
 def _in_order(placement: Sequence[str]) -> tuple[str, ...]:
     """The places in the order in which the features pass them."""
-    places = set(placement)
+    places = set(placement) if isinstance(placement, Sequence) else set()
     if isinstance(placement, str) or not places or not places <= set(_WIDTHS) or len(places) < len(placement):
         known = ", ".join(_WIDTHS)
         raise ValueError(f"placement must name at least one level of {known}, and none twice, got {placement!r}")
@@ -279,6 +282,8 @@ def _type_id(degradation: Degradation) -> int:
 
 
 def _common_type(degradations: Sequence[Degradation], batch: int) -> int:
+    if isinstance(degradations, Tensor) and degradations.ndim == 1:
+        degradations = degradations.tolist()
     if not isinstance(degradations, Sequence):
         raise TypeError(f"degradation must be a name, an id or a list of them, got {type(degradations).__name__}")
     if len(degradations) != batch:
