@@ -324,8 +324,10 @@ def test_refuses_batches_of_several_degradations():
         IDR(**SMALL)(x, degradation=["blur", "noise"])
     with pytest.raises(ValueError, match="one for each of the 2 pictures, got 3"):
         IDR(**SMALL)(x, degradation=["blur"] * 3)
+    with pytest.raises(ValueError, match="batches of one degradation"):
+        IDR(**SMALL)(x, degradation=torch.tensor([3, 1]))
     with pytest.raises(TypeError, match="a name, an id or a list of them, got Tensor"):
-        IDR(**SMALL)(x, degradation=torch.tensor([3, 3]))
+        IDR(**SMALL)(x, degradation=torch.tensor([[3, 3]]))
 
 
 def test_stage_1_must_be_told_and_stage_2_must_not():

@@ -122,11 +122,11 @@ class IDR(Restorer):
         self.hub = nn.Parameter(torch.empty(len(DEGRADATIONS), hub_size, 8 * channels))
         self.reformulation = PriorReformulation(len(DEGRADATIONS), hub_size)
         self.reset_parameters()
-        self.hub.requires_grad_(stage == 1)
 
     def reset_parameters(self) -> None:
-        """Draw new priors from N(0, 1)."""
+        """Draw new priors from N(0, 1), which stage 2 does not train."""
         nn.init.normal_(self.hub)
+        self.hub.requires_grad_(self.stage == 1)
 
     @property
     def stage(self) -> int:
