@@ -18,9 +18,11 @@ from restorekit.models import (
     carn,
     carn_m,
     checkpoints,
+    edsr,
     load_checkpoint,
     load_weights,
     save_weights,
+    vdsr,
 )
 
 SMALL = {"channels": 8, "blocks": 2, "units": 2}
@@ -405,6 +407,15 @@ def test_a_refused_file_leaves_the_mean_as_it_was(save):
         load_weights(model, save(tensors))
     assert model.config["mean"] == published.MEAN
     assert "take_mean.shift" not in model.state_dict()
+
+
+@pytest.mark.parametrize("model", [edsr(2, channels=4, blocks=1, in_channels=1), vdsr(2, channels=4, depth=3)])
+def test_a_mean_for_another_number_of_channels_or_for_a_network_without_is_refused(model, save):
+    config = dict(model.config)
+    colour = edsr(2, channels=4, blocks=1, mean=(0.5, 0.4, 0.3))
+    with pytest.raises(ValueError, match="does not fit"):
+        load_weights(model, save(colour.state_dict()))
+    assert model.config == config
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])

@@ -217,14 +217,14 @@ def load_weights(model: Network, path: str | PathLike[str]) -> None:
         found, config, tensors = interpret(stored, metadata, {name: model.layouts}, path)
         _check_config(model, found, config, path)
     wanted = {key: value for key, value in tensors.items() if not model.can_spare(key)}
-    mean = config.get("mean", _stored_mean(tensors))
     before = model.config.get("mean")
-    if mean is not None:
+    mean = config.get("mean", _stored_mean(tensors))
+    if before is not None and mean is not None and len(mean) == len(before):
         model.set_mean(mean)
     try:
         check_tensors(model, wanted, path)
     except ValueError:
-        if mean is not None and before is not None:
+        if before is not None:
             model.set_mean(before)
         raise
     model.load_state_dict(wanted)

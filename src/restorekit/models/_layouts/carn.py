@@ -4,7 +4,18 @@ import re
 
 import torch
 
-from restorekit.models._layouts.layout import Layout, Reading, StateDict, absorb_mean_shift, bounded, count, has, rename
+from restorekit.models._layouts.layout import (
+    Layout,
+    Reading,
+    StateDict,
+    absorb_mean_shift,
+    bounded,
+    count,
+    folded_head,
+    has,
+    rename,
+    shuffle_factor,
+)
 
 _UNIT_CONVS = {  # the authors' name inside a unit -> ours, by layout
     "body": {"body.0": "conv1", "body.2": "conv2", "body.4": "pointwise"},
@@ -53,7 +64,7 @@ def _read_upsamplers(state: StateDict, channels: int) -> dict[str, str]:
     for key in state:
         if found := re.match(r"upsample\.up(\d?)\.body\.([036])\.weight$", key):
             stages = sum(f"upsample.up{found[1]}.body.{index}.weight" in state for index in (0, 3, 6))
-            scale = found[1] or str(round((state[key].shape[0] / channels) ** 0.5) ** stages)
+            scale = found[1] or str(shuffle_factor(state[key], channels) ** stages)
             renamed[key.removesuffix(".weight")] = f"upsamplers.{scale}.convs.{int(found[2]) // 3}"
     return renamed
 
@@ -78,13 +89,13 @@ def _read_pcarn(state: StateDict) -> Reading:
 
 def _read_cutblur(state: StateDict) -> Reading:
     config, tensors = _read_body(state, "body", "")
-    scale = round((state["head.1.weight"].shape[1] / 3) ** 0.5)
+    head = folded_head(state, 3)
+    scale = head["scale"]
     stages = {f"tail.0.{2 * k}": f"upsamplers.{scale}.convs.{k}" for k in range(3) if f"tail.0.{2 * k}.weight" in state}
     tensors |= rename(state, {"head.1": "entry", "tail.1": "exit", **stages})
     mean = absorb_mean_shift(state, tensors, rgb_range=255.0)
     relu = {"fusion_relu": False, "unit_relu": False, "upsampler_relu": False, "global_skip": True}
-    head = {"head": "desubpixel" if scale > 1 else "conv", "mean": mean}
-    return {"scale": scale, **config, **relu, **head}, tensors
+    return {**config, **relu, **head, "mean": mean}, tensors
 
 
 CARN_LAYOUTS = (

@@ -73,7 +73,7 @@ def shuffle_factor(weight: Tensor, channels: int) -> int:
     return round(math.sqrt(weight.shape[0] / channels))
 
 
-def folded_head(state: StateDict, colours: int) -> dict[str, object]:
+def folded_head(state: StateDict, colours: int) -> dict[str, Any]:
     """Scale and head of a CutBlur network, from the colours that its first convolution takes."""
     scale = round((state["head.1.weight"].shape[1] / colours) ** 0.5)
     return {"scale": scale, "head": "desubpixel" if scale > 1 else "conv"}
@@ -85,11 +85,11 @@ def rename(state: StateDict, names: Mapping[str, str], kinds: Iterable[str] = ("
     return {f"{new}.{kind}": state[f"{old}.{kind}"] for old, new in names.items() for kind in kinds}
 
 
-def absorb_range(tensors: dict[str, Tensor], *, entry: str = "entry", exit: str = "exit") -> None:
+def absorb_range(tensors: dict[str, Tensor]) -> None:
     """Make a network for pictures in 0 to 255 one for 0 to 1: in its first and last convolution, in place."""
-    tensors[f"{entry}.weight"] = tensors[f"{entry}.weight"] * 255
-    for kind in ("weight", "bias"):
-        tensors[f"{exit}.{kind}"] = tensors[f"{exit}.{kind}"] / 255
+    tensors["entry.weight"] = tensors["entry.weight"] * 255
+    for key in ("exit.weight", "exit.bias"):
+        tensors[key] = tensors[key] / 255
 
 
 def absorb_mean_shift(
