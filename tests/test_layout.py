@@ -21,6 +21,8 @@ VAGUE = {"utils", "util", "common", "core", "helpers", "helper", "misc", "tools"
 PRIVATE = {
     "_check.py": "tests/test_check.py",
     "_random.py": "tests/test_random.py",
+    "augment/_pair.py": "tests/augment/test_cutblur.py",
+    "degrade/_level.py": "tests/degrade/test_level.py",
     "image/_precision.py": "tests/image/test_filters.py",
     "image/_taps.py": "tests/image/test_resize.py",
     "inference/_pictures.py": "tests/inference/test_restore.py",

@@ -8,11 +8,23 @@ from types import ModuleType
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from restorekit import augment, data, evaluation, image, inference, layers, metrics, models, train
+    from restorekit import augment, data, degrade, evaluation, image, inference, layers, metrics, models, train
 
 __version__ = "0.1.0"
 
-__all__ = ["__version__", "augment", "data", "evaluation", "image", "inference", "layers", "metrics", "models", "train"]
+__all__ = [
+    "__version__",
+    "augment",
+    "data",
+    "degrade",
+    "evaluation",
+    "image",
+    "inference",
+    "layers",
+    "metrics",
+    "models",
+    "train",
+]
 
 
 def __getattr__(name: str) -> ModuleType:

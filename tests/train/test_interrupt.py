@@ -28,6 +28,15 @@ def test_the_first_signal_is_noted(number):
         assert interrupt.signal == number
 
 
+@pytest.fixture
+def _ctrl_c_raises():
+    """A process that a shell starts in the background ignores Ctrl-C; Python's own handler is what is tested here."""
+    previous = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, previous)
+
+
+@pytest.mark.usefixtures("_ctrl_c_raises")
 def test_the_second_signal_acts_at_once():
     with Interrupt() as interrupt:
         signal.raise_signal(signal.SIGINT)

@@ -7,7 +7,8 @@ import torch
 from hypothesis import given, settings
 from torch.autograd import gradcheck
 
-from restorekit.augment import _spans, cutblur
+from restorekit.augment import cutblur
+from restorekit.augment._pair import spans
 
 
 def seed(number):
@@ -144,7 +145,7 @@ def test_place_is_uniform_and_reaches_every_corner():
 @pytest.mark.parametrize("ratio", [0.0, 0.2, 0.7, 1.0])
 def test_a_box_at_the_last_place_is_still_inside(size, ratio):
     last = torch.nextafter(torch.tensor([1.0]), torch.tensor([0.0]))
-    marked = _spans(torch.tensor([ratio]), last, size)[0]
+    marked = spans(torch.tensor([ratio]), last, size)[0]
     length = math.floor(np.float32(ratio) * np.float32(size))
     assert int(marked.sum()) == length
     assert bool(marked[size - length :].all())

@@ -1,57 +1,11 @@
-"""Augmentations of pairs (lq, hq) that keep a restoration problem what it is."""
+"""CutBlur: clean boxes in the damaged picture, or damaged boxes in the clean one."""
 
 import torch
 from torch import Tensor
 
-from restorekit._check import check_batch, check_generator, check_interval, check_same_kind
+from restorekit._check import check_generator, check_interval
 from restorekit._random import normal, uniform
-
-__all__ = ["cutblur"]
-
-
-def _check_pair(lq: Tensor, hq: Tensor) -> int:
-    """Require a pair of batches whose sizes are related by one integer factor, and return it."""
-    check_batch(lq, "lq")
-    check_batch(hq, "hq")
-    if lq.shape[:2] != hq.shape[:2]:
-        raise ValueError(
-            f"lq and hq must have the same batch size and channels, got {tuple(lq.shape)} and {tuple(hq.shape)}"
-        )
-    check_same_kind(lq, hq, ("lq", "hq"))
-    scale = hq.shape[-1] // lq.shape[-1]
-    if scale < 1 or hq.shape[-2:] != (scale * lq.shape[-2], scale * lq.shape[-1]):
-        raise ValueError(
-            f"hq must be lq's size times one integer on both axes, got {tuple(hq.shape[-2:])} for "
-            f"{tuple(lq.shape[-2:])}; crop the pair to match"
-        )
-    return scale
-
-
-def _spans(ratio: Tensor, position: Tensor, size: int) -> Tensor:
-    """Mark floor(ratio * size) neighbours out of ``size``, started uniformly by ``position``: two (N,) to (N, size)."""
-    length = (ratio * size).floor()
-    # A float32 position is at most 1 - 2^-24, so position * places never rounds up to places.
-    start = (position * (size - length + 1)).floor()
-    place = torch.arange(size, device=ratio.device)
-    return (place >= start[:, None]) & (place < (start + length)[:, None])
-
-
-def _box_mask(ratio: Tensor, position: Tensor, height: int, width: int) -> Tensor:
-    """Boxes of ``ratio`` (N,) of both sides, fully inside, placed by ``position`` (N, 2) in [0, 1): (N, 1, H, W)."""
-    rows = _spans(ratio, position[:, 0], height)
-    columns = _spans(ratio, position[:, 1], width)
-    return (rows[:, :, None] & columns[:, None, :]).unsqueeze(1)
-
-
-def _where_enlarged(mask: Tensor, hq: Tensor, lq: Tensor, scale: int) -> Tensor:
-    """``where(mask, hq, lq)`` with ``mask`` and ``lq`` enlarged by nearest neighbour to the size of ``hq``."""
-    if scale == 1:
-        return torch.where(mask, hq, lq)
-    # Only the width is repeated in memory; rows are repeated by broadcasting: (N, C, H, scale, W * scale).
-    mask = mask.repeat_interleave(scale, -1).unsqueeze(3)
-    lq = lq.repeat_interleave(scale, -1).unsqueeze(3)
-    rows = hq.reshape(*lq.shape[:3], scale, hq.shape[-1])
-    return torch.where(mask, rows, lq).reshape(hq.shape)
+from restorekit.augment._pair import box_mask, check_pair, where_enlarged
 
 
 def cutblur(
@@ -93,15 +47,15 @@ def cutblur(
     Source: Yoo, Ahn and Sohn, CVPR 2020 (arXiv:2004.00448). The authors' code draws one box for the whole batch, fails
         where rho exceeds 1, and enlarges ``lq`` beforehand, so its boxes may cut through an LR pixel.
     """
-    scale = _check_pair(lq, hq)
+    scale = check_pair(lq, hq)
     check_interval(alpha, "alpha", 0, 1)
     check_interval(p, "p", 0, 1)
     check_generator(generator)
     n = 1 if same_on_batch else lq.shape[0]
     ratio = (normal((n,), device=lq.device, generator=generator) * 0.01 + alpha).clamp(0, 1)
     draws = uniform((n, 4), device=lq.device, generator=generator)
-    inside = _box_mask(ratio, draws[:, :2], lq.shape[-2], lq.shape[-1])
+    inside = box_mask(ratio, draws[:, :2], lq.shape[-2], lq.shape[-1])
     augmented = draws[:, 2] < (p if alpha > 0 else 0)
     from_box = draws[:, 3] > 0.5
     mask = augmented.view(-1, 1, 1, 1) & (inside == from_box.view(-1, 1, 1, 1))
-    return _where_enlarged(mask, hq, lq, scale), hq
+    return where_enlarged(mask, hq, lq, scale), hq
