@@ -22,6 +22,7 @@ PRIVATE = {
     "_check.py": "tests/test_check.py",
     "_random.py": "tests/test_random.py",
     "augment/_pair.py": "tests/augment/test_cutblur.py",
+    "data/_manifest.py": "tests/data/test_writing.py",
     "data/_pictures.py": "tests/data/test_crops.py",
     "degrade/_level.py": "tests/degrade/test_level.py",
     "image/_precision.py": "tests/image/test_filters.py",

@@ -166,7 +166,7 @@ def test_paired_folders(tmp_path):
         ]
         assert len(found) == 1
         assert torch.equal(found[0], hq)
-    with pytest.raises(ValueError, match="scale must be that of the paired folder, 2, got 4"):
+    with pytest.raises(ValueError, match="scale must be that of the pairs, 2, got 4"):
         RandomCropPairs(folder, patch_size=2, scale=4, length=1)
     with pytest.raises(ValueError, match=r"lq/b\.png: 7 x 7 pixels at low resolution are too few for patches of 8"):
         RandomCropPairs(folder, patch_size=8, scale=2, length=1)

@@ -1,5 +1,7 @@
 """What the data sets share: pictures of any kind as planes, their small versions, and sizes that belong together."""
 
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,10 +14,83 @@ from restorekit.image.convert import array_planes, tensor_planes, to_image, to_t
 from restorekit.image.files import read_image
 from restorekit.image.resize import resize_uint8
 
-Picture = NDArray[Any] | Tensor
+Array = NDArray[Any]
+Picture = Array | Tensor
 
 
-def read_rgb(path: Path, max_pixels: int) -> NDArray[Any]:
+class Source(ABC):
+    """Pictures, or pairs (lq, hq) of them, that are read on demand.
+
+    Attributes:
+        scale: How many times larger hq is; None where the items are single pictures.
+    """
+
+    scale: int | None = None
+
+    @abstractmethod
+    def __len__(self) -> int: ...
+
+    @abstractmethod
+    def read(self, index: int) -> Array | tuple[Array, Array]:
+        """Item ``index`` as arrays (H, W, 3), uint8 or uint16."""
+
+    @abstractmethod
+    def name(self, index: int) -> str:
+        """What item ``index`` is called in messages."""
+
+    @abstractmethod
+    def files(self) -> tuple[Path, ...]:
+        """All files that the items are made of."""
+
+
+Pictures = Source | Sequence[Picture] | Sequence[tuple[Picture, Picture]]
+
+
+def check_pictures(pictures: object) -> None:
+    """Require something to take pictures from, with at least one in it."""
+    if isinstance(pictures, (str, np.ndarray, Tensor)) or not hasattr(pictures, "__getitem__"):
+        raise TypeError(f"pictures must be a folder data set or a sequence, got {type(pictures).__name__}")
+    if not len(pictures):  # type: ignore[arg-type]
+        raise ValueError("pictures must hold at least one picture, got none")
+
+
+def picture_name(pictures: Pictures, index: int) -> str:
+    """What picture ``index`` is called in messages."""
+    return pictures.name(index) if isinstance(pictures, Source) else f"picture {index}"
+
+
+def read_picture(pictures: Pictures, index: int) -> Picture | tuple[Picture, Picture]:
+    """Item ``index`` in the type it is stored in."""
+    return pictures.read(index) if isinstance(pictures, Source) else pictures[index]
+
+
+def read_pair(pictures: Pictures, index: int, scale: int) -> tuple[Tensor, Tensor]:
+    """Item ``index`` as planes (lq, hq); of a single picture, cut to a multiple of ``scale``, lq is the small one."""
+    item, name = read_picture(pictures, index), picture_name(pictures, index)
+    if isinstance(item, tuple):
+        lq, hq = (planes(picture, name) for picture in item)
+        check_pair_sizes(name, tuple(lq.shape[1:]), tuple(hq.shape[1:]), scale, crop=True)
+        return lq, hq[:, : scale * lq.shape[1], : scale * lq.shape[2]]
+    hq = cut(planes(item, name), scale, name)
+    return shrunk(hq, scale), hq
+
+
+def cut(hq: Tensor, scale: int, name: str) -> Tensor:
+    """Planes without the rows at the bottom and columns at the right that are too many for a multiple of ``scale``."""
+    height, width = (side // scale for side in hq.shape[1:])
+    if not min(height, width):
+        raise ValueError(f"{name}: a side is shorter than the scale, {scale}; leave the picture out")
+    return hq[:, : scale * height, : scale * width]
+
+
+def check_index(index: int, length: int) -> int:
+    """An index from 0, negative ones counted from the end."""
+    if not -length <= index < length:
+        raise IndexError(f"index must be below {length}, got {index}")
+    return index % length
+
+
+def read_rgb(path: Path, max_pixels: int) -> Array:
     """Read a file as (H, W, 3), uint8 or uint16; alpha is refused."""
     array = read_image(path, max_pixels=max_pixels)
     if array.ndim == 2:

@@ -1,16 +1,15 @@
 """Random aligned crops for training."""
 
-from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
 from restorekit._check import check_integer
 from restorekit._random import seeded
-from restorekit.data._pictures import Picture, check_pair_sizes, planes, shrunk
+from restorekit.data._pictures import Pictures, Source, check_index, check_pictures, picture_name, planes, read_pair
+from restorekit.data.crop_cache import CropCache
 from restorekit.data.folder import ImageFolder
 from restorekit.data.paired import PairedFolder
 from restorekit.image.convert import to_tensor
@@ -29,14 +28,16 @@ class RandomCropPairs(Dataset[tuple[Tensor, Tensor]]):
     that; ``hq`` keeps its bits.
 
     Args:
-        pictures: An ``ImageFolder``, a ``PairedFolder``, or a sequence of pictures or of tuples (lq, hq) of them:
-            arrays (H, W) or (H, W, 3), or tensors (1 or 3, H, W), uint8, uint16 or floating point in [0, 1].
+        pictures: An ``ImageFolder``, ``PairedFolder``, ``PseudoPairs``, ``DegradedSet`` or ``CropCache``, or a sequence
+            of pictures or of tuples (lq, hq) of them: arrays (H, W) or (H, W, 3), or tensors (1 or 3, H, W), uint8,
+            uint16 or floating point in [0, 1].
         patch_size: Side of the lq crop, pixels.
         scale: How many times larger hq is; 1 for equal sizes.
         length: Number of items.
         seed: Of all draws, at least 0.
         cache_bytes: Pictures, with their small versions, are kept in memory after first use until they take this much,
             in each worker process; later ones are read again each time. Persistent workers keep theirs across epochs.
+            What a ``CropCache`` holds as pairs is left where it is.
 
     Raises:
         TypeError: ``pictures`` is none of these.
@@ -44,14 +45,14 @@ class RandomCropPairs(Dataset[tuple[Tensor, Tensor]]):
             alpha, or a pair whose sizes do not belong together.
 
     Example:
-        >>> pairs = RandomCropPairs([np.zeros((50, 70, 3), np.uint8)], patch_size=12, scale=4, length=1000)
+        >>> pairs = RandomCropPairs([torch.rand(3, 50, 70)], patch_size=12, scale=4, length=1000)
         >>> [x.shape for x in pairs[999]]
         [torch.Size([3, 12, 12]), torch.Size([3, 48, 48])]
     """
 
     def __init__(
         self,
-        pictures: ImageFolder | PairedFolder | Sequence[Picture] | Sequence[tuple[Picture, Picture]],
+        pictures: Pictures,
         *,
         patch_size: int,
         scale: int,
@@ -67,12 +68,9 @@ class RandomCropPairs(Dataset[tuple[Tensor, Tensor]]):
             ("cache_bytes", cache_bytes, 0),
         ):
             check_integer(value, name, minimum)
-        if isinstance(pictures, (str, np.ndarray, Tensor)) or not hasattr(pictures, "__getitem__"):
-            raise TypeError(f"pictures must be a folder data set or a sequence, got {type(pictures).__name__}")
-        if not len(pictures):
-            raise ValueError("pictures must hold at least one picture, got none")
-        if isinstance(pictures, PairedFolder) and pictures.scale != scale:
-            raise ValueError(f"scale must be that of the paired folder, {pictures.scale}, got {scale}")
+        check_pictures(pictures)
+        if isinstance(pictures, Source) and pictures.scale not in {None, scale}:
+            raise ValueError(f"scale must be that of the pairs, {pictures.scale}, got {scale}")
         self.pictures, self.patch_size, self.scale = pictures, patch_size, scale
         self.length, self.seed, self.cache_bytes = length, seed, cache_bytes
         self._cache: dict[int, tuple[Tensor, Tensor]] = {}
@@ -84,9 +82,7 @@ class RandomCropPairs(Dataset[tuple[Tensor, Tensor]]):
         return self.length
 
     def __getitem__(self, index: int) -> tuple[Tensor, Tensor]:
-        if not -self.length <= index < self.length:
-            raise IndexError(f"index must be below {self.length}, got {index}")
-        generator = seeded(self.seed, index % self.length)
+        generator = seeded(self.seed, check_index(index, self.length))
 
         def draw(count: int) -> int:
             return int(torch.randint(count, (), generator=generator))
@@ -101,11 +97,6 @@ class RandomCropPairs(Dataset[tuple[Tensor, Tensor]]):
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "_cache": {}, "_cached_bytes": 0}
 
-    def _name(self, index: int) -> str:
-        if isinstance(self.pictures, ImageFolder):
-            return str(self.pictures.paths[index])
-        return str(self.pictures.paths[index][0]) if isinstance(self.pictures, PairedFolder) else f"picture {index}"
-
     def _check_before_reading(self, index: int) -> None:
         """Refuse a small picture from what is known without decoding or loading it."""
         if isinstance(self.pictures, ImageFolder):
@@ -116,22 +107,24 @@ class RandomCropPairs(Dataset[tuple[Tensor, Tensor]]):
         elif isinstance(self.pictures, (list, tuple)):
             item = self.pictures[index]
             first, shrink = (item[0], 1) if isinstance(item, tuple) else (item, self.scale)
-            height, width = planes(first, self._name(index)).shape[1:]
+            height, width = planes(first, picture_name(self.pictures, index)).shape[1:]
             self._check_size(index, height // shrink, width // shrink)
 
     def _check_size(self, index: int, height: int, width: int) -> None:
         if min(height, width) < self.patch_size:
             raise ValueError(
-                f"{self._name(index)}: {height} x {width} pixels at low resolution are too few for patches of "
-                f"{self.patch_size}; leave the picture out or choose a smaller patch_size"
+                f"{picture_name(self.pictures, index)}: {height} x {width} pixels at low resolution are too few for "
+                f"patches of {self.patch_size}; leave the picture out or choose a smaller patch_size"
             )
 
     def _pair(self, index: int) -> tuple[Tensor, Tensor]:
         """A whole picture, small and large, as planes (3, H, W) of the type it was stored in."""
         if index in self._cache:
             return self._cache[index]
-        pair = self._load(index)
+        pair = read_pair(self.pictures, index, self.scale)
         self._check_size(index, *pair[0].shape[1:])
+        if isinstance(self.pictures, CropCache) and self.scale in {1, self.pictures.scale}:
+            return pair
         # The large ones of a list are in memory already, whether remembered here or not.
         new = pair[:1] if isinstance(self.pictures, (list, tuple)) else pair
         size = sum(x.numel() * x.element_size() for x in new)
@@ -139,20 +132,6 @@ class RandomCropPairs(Dataset[tuple[Tensor, Tensor]]):
             self._cache[index] = pair
             self._cached_bytes += size
         return pair
-
-    def _load(self, index: int) -> tuple[Tensor, Tensor]:
-        folder = isinstance(self.pictures, (ImageFolder, PairedFolder))
-        item: Any = self.pictures.read(index) if folder else self.pictures[index]  # type: ignore[union-attr]
-        name, scale = self._name(index), self.scale
-        if isinstance(item, tuple):
-            lq, hq = (planes(picture, name) for picture in item)
-            check_pair_sizes(name, tuple(lq.shape[1:]), tuple(hq.shape[1:]), scale, crop=True)
-            return lq, hq[:, : scale * lq.shape[1], : scale * lq.shape[2]]
-        hq = planes(item, name)
-        height, width = (side // scale for side in hq.shape[1:])
-        self._check_size(index, height, width)
-        hq = hq[:, : scale * height, : scale * width]
-        return shrunk(hq, scale), hq
 
 
 def _finished(crop: Tensor, turn: int) -> Tensor:

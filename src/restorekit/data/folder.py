@@ -3,21 +3,19 @@
 import os
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
-from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import Dataset
 
 from restorekit._check import check_integer
-from restorekit.data._pictures import read_rgb
+from restorekit.data._pictures import Array, Pictures, Source, check_pictures, read_rgb
 from restorekit.image.convert import to_tensor
 from restorekit.image.files import MAX_PIXELS
 
 _SUFFIXES = {".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp", ".ppm", ".pgm", ".pbm", ".gif"}
 
 
-class ImageFolder(Dataset[Tensor]):
+class ImageFolder(Dataset[Tensor], Source):
     """The pictures of a folder as RGB tensors.
 
     Items are float32 (3, H, W) in [0, 1]; a grey picture has its channel three times. Files whose name starts with a
@@ -64,6 +62,21 @@ class ImageFolder(Dataset[Tensor]):
     def __getitem__(self, index: int) -> Tensor:
         return to_tensor(self.read(index))[0]
 
-    def read(self, index: int) -> NDArray[Any]:
+    def read(self, index: int) -> Array:
         """Picture ``index`` as an array (H, W, 3), uint8 or uint16."""
         return read_rgb(self.paths[index], self.max_pixels)
+
+    def name(self, index: int) -> str:
+        """Path of picture ``index``."""
+        return str(self.paths[index])
+
+    def files(self) -> tuple[Path, ...]:
+        """All files, sorted."""
+        return self.paths
+
+
+def as_pictures(pictures: str | os.PathLike[str] | Pictures) -> Pictures:
+    """The pictures of a folder given by its path, or the pictures themselves."""
+    opened = ImageFolder(pictures) if isinstance(pictures, (str, os.PathLike)) else pictures
+    check_pictures(opened)
+    return opened

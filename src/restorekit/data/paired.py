@@ -2,20 +2,18 @@
 
 import os
 from pathlib import Path
-from typing import Any
 
-from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import Dataset
 
 from restorekit._check import check_integer
-from restorekit.data._pictures import check_pair_sizes, read_rgb
+from restorekit.data._pictures import Array, Source, check_pair_sizes, read_rgb
 from restorekit.data.folder import ImageFolder
 from restorekit.image.convert import to_tensor
 from restorekit.image.files import MAX_PIXELS, picture_size
 
 
-class PairedFolder(Dataset[tuple[Tensor, Tensor]]):
+class PairedFolder(Dataset[tuple[Tensor, Tensor]], Source):
     """Degraded and clean pictures of two folders, paired by name.
 
     Items are (lq, hq), float32 (3, h, w) and (3, scale * h, scale * w). Partners have the same name up to the suffix;
@@ -61,7 +59,7 @@ class PairedFolder(Dataset[tuple[Tensor, Tensor]]):
         self.paths = _partners(lq, hq, "" if scale is None else f"x{scale}")
         sizes = [tuple(picture_size(path, max_pixels=max_pixels) for path in pair) for pair in self.paths]
         self.sizes = tuple(lq_size for lq_size, _ in sizes)
-        self.scale = max(1, sizes[0][1][0] // sizes[0][0][0]) if scale is None else scale
+        self.scale: int = max(1, sizes[0][1][0] // sizes[0][0][0]) if scale is None else scale
         for paths, (lq_size, hq_size) in zip(self.paths, sizes, strict=True):
             check_pair_sizes(f"{paths[0]} and {paths[1]}", lq_size, hq_size, self.scale, crop=scale is not None)
 
@@ -72,10 +70,18 @@ class PairedFolder(Dataset[tuple[Tensor, Tensor]]):
         lq, hq = self.read(index)
         return to_tensor(lq)[0], to_tensor(hq)[0]
 
-    def read(self, index: int) -> tuple[NDArray[Any], NDArray[Any]]:
+    def read(self, index: int) -> tuple[Array, Array]:
         """Pair ``index`` as arrays (h, w, 3) and (scale * h, scale * w, 3), uint8 or uint16."""
         lq, hq = (read_rgb(path, self.max_pixels) for path in self.paths[index])
         return lq, hq[: self.scale * lq.shape[0], : self.scale * lq.shape[1]]
+
+    def name(self, index: int) -> str:
+        """Path of the degraded picture of pair ``index``."""
+        return str(self.paths[index][0])
+
+    def files(self) -> tuple[Path, ...]:
+        """All files, pair by pair."""
+        return tuple(path for pair in self.paths for path in pair)
 
 
 def _by_stem(folder: ImageFolder) -> dict[str, Path]:
