@@ -158,7 +158,7 @@ class CropCache(Source):
         try:
             if self._sidecar.read_text(encoding="utf-8") != self._key:
                 return None
-            crops = np.load(self.path, mmap_mode="r", allow_pickle=False)
+            crops = npy.open_memmap(self.path, mode="r")
         except (OSError, ValueError):
             return None
         return crops.view(np.ndarray) if crops.dtype == self._dtype and crops.ndim == 1 else None
@@ -248,7 +248,7 @@ def _digest(item: Picture | tuple[Picture, Picture]) -> str:
     for picture in item if isinstance(item, tuple) else (item,):
         total.update(f"{tuple(picture.shape)} {picture.dtype} ".encode())
         if isinstance(picture, Tensor):
-            total.update(picture.detach().contiguous().reshape(-1).view(torch.uint8).numpy())
+            total.update(picture.detach().contiguous().reshape(-1).view(torch.uint8).numpy().tobytes())
         else:
             total.update(np.ascontiguousarray(picture).tobytes())
     return total.hexdigest()

@@ -109,8 +109,8 @@ class DegradedFolder(Dataset[tuple[Any, ...]]):
                 self._check_size(str(path), *picture_size(path, max_pixels=self.pictures.max_pixels))
 
     def _check_size(self, name: str, height: int, width: int) -> None:
-        wanted = {"crop": self.crop or 1, "patch_size": (self.patch_size or 1) * self.scale}
-        for argument, side in wanted.items():
+        for argument, factor in (("crop", 1), ("patch_size", self.scale)):
+            side = factor * (getattr(self, argument) or 0)
             if min(height, width) < side:
                 raise ValueError(
                     f"{name}: {height} x {width} pixels are fewer than the {side} x {side} that "
@@ -130,8 +130,8 @@ class DegradedFolder(Dataset[tuple[Any, ...]]):
         lq, recipe = _unpacked(made, self.labels, name)
         if lq.shape != (1, 3, *(side // self.scale for side in hq.shape[2:])):
             raise ValueError(
-                f"{name}: the composition made {tuple(lq.shape)} of {tuple(hq.shape)}, not what scale={self.scale} says; "
-                "give the factor by which it shrinks"
+                f"{name}: the composition made {tuple(lq.shape)} of {tuple(hq.shape)}, which is not "
+                f"scale={self.scale}; give the factor by which it shrinks"
             )
         return (lq[0], hq[0]) if recipe is None else (lq[0], hq[0], recipe)
 

@@ -134,7 +134,8 @@ class PseudoPairs(Dataset[tuple[Tensor, Tensor]], Source):
         with torch.no_grad():
             clean = self.denoiser(noisy)
         if not isinstance(clean, Tensor) or not clean.is_floating_point():
-            raise TypeError(f"{self.name(index)}: the denoiser must return a floating-point tensor, got {type(clean)}")
+            got = clean.dtype if isinstance(clean, Tensor) else type(clean).__name__
+            raise TypeError(f"{self.name(index)}: the denoiser must return a floating-point tensor, got {got}")
         if clean.shape != noisy.shape:
             raise ValueError(
                 f"{self.name(index)}: the denoiser must return {tuple(noisy.shape)}, got {tuple(clean.shape)}"

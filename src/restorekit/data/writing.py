@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -22,7 +22,7 @@ from restorekit._check import check_integer
 from restorekit._random import seeded
 from restorekit.data import _manifest
 from restorekit.data._pictures import Array
-from restorekit.data.degraded import Composition, DegradedFolder, Recipe
+from restorekit.data.degraded import Composition, DegradedFolder, LabelledPair, Recipe
 from restorekit.data.degraded_set import DegradedSet, file_sha256
 from restorekit.data.folder import ImageFolder
 from restorekit.image.convert import to_image
@@ -219,7 +219,7 @@ class _Files(Dataset[tuple[bytes, bytes | None, Recipe]]):
         self.pairs, self.copy_hq = pairs, copy_hq
 
     def __getitem__(self, index: int) -> tuple[bytes, bytes | None, Recipe]:
-        lq, _, recipe = self.pairs[index]
+        lq, _, recipe = cast("LabelledPair", self.pairs[index])
         first = index % self.pairs.variants == 0
         hq = _png(self.pairs.clean(index).permute(1, 2, 0).numpy()) if self.copy_hq and first else None
         return _png(to_image(lq, like="uint8")), hq, recipe
