@@ -1,12 +1,13 @@
 """Images per second for training with and without the crop cache, against what CARN-M takes in a training step.
 
-Pictures are made up: smooth noise with texture, written as PNG and JPEG of 1020 x 678, half the size of DIV2K's. The need
-is that of batches of 16 patches of 48 pixels by 4, on the same cores; the goal is that reading takes less time than the
-step. Without the cache every worker decodes and shrinks the whole picture for each patch, unless it can keep them all.
+Pictures are made up: smooth noise with texture, written as PNG and JPEG of 1020 x 678, half the size of DIV2K's. The
+need is that of batches of 16 patches of 48 pixels by 4, on the same cores; the goal is that reading takes less time
+than the step. Without the cache every worker decodes and shrinks the whole picture for each patch, unless it can keep
+them all.
 """
 
-import sys
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +15,7 @@ import torch
 import torch.nn.functional as F
 from harness import arguments, compare
 from PIL import Image
-from torch.utils.data import DataLoader
+from torch.utils.data import DataLoader, Dataset
 
 from restorekit.data import CropCache, DegradedFolder, ImageFolder, RandomCropPairs
 from restorekit.models import carn_m
@@ -41,14 +42,15 @@ def faded(x: torch.Tensor, *, generator: torch.Generator | None = None, return_r
     return x / 2
 
 
-def read(pairs: torch.utils.data.Dataset, batches: int, workers: int) -> None:
-    """Read some batches as a training loop does, later ones at other items than earlier ones."""
-    loader = DataLoader(pairs, batch_size=BATCH, num_workers=workers, sampler=range(batches * BATCH))
+def read(pairs: Dataset, batches: int, workers: int) -> None:
+    """Read some batches as a training loop does: items from all over the set."""
+    order = torch.randint(len(pairs), (batches * BATCH,), generator=torch.Generator().manual_seed(0)).tolist()
+    loader = DataLoader(pairs, batch_size=BATCH, num_workers=workers, sampler=order)
     for _ in loader:
         pass
 
 
-def rates(title: str, ways: dict[str, torch.utils.data.Dataset], batches: int, workers: int, repeats: int) -> None:
+def rates(title: str, ways: dict[str, Dataset], batches: int, workers: int, repeats: int) -> None:
     """Time each way and print pictures per second."""
     calls = {name: lambda p=pairs: read(p, batches, workers) for name, pairs in ways.items()}
     seconds = compare(f"{title}, {workers} workers, {batches} batches of {BATCH}", calls, repeats=repeats)
@@ -56,7 +58,7 @@ def rates(title: str, ways: dict[str, torch.utils.data.Dataset], batches: int, w
         print(f"  {name:<38}{batches * BATCH / median:10.0f} pairs a second")
 
 
-def train_step() -> "object":
+def train_step() -> Callable[[], None]:
     """One step of CARN-M on a batch in memory."""
     torch.manual_seed(0)
     model = carn_m(scale=SCALE)
@@ -118,4 +120,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

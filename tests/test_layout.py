@@ -24,6 +24,7 @@ PRIVATE = {
     "augment/_pair.py": "tests/augment/test_cutblur.py",
     "data/_manifest.py": "tests/data/test_writing.py",
     "data/_pictures.py": "tests/data/test_crops.py",
+    "data/_resuming.py": "tests/data/test_writing.py",
     "degrade/_level.py": "tests/degrade/test_level.py",
     "image/_precision.py": "tests/image/test_filters.py",
     "image/_taps.py": "tests/image/test_resize.py",

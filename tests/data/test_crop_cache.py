@@ -168,6 +168,10 @@ def test_training_crops_and_degraded_items_come_from_the_cache(tmp_path):
     single = _cache(pictures, tmp_path / "None.npy", size=12)
     for mine, theirs in zip(*(DegradedFolder(x, lambda x, **_: x / 2) for x in (single, pictures)), strict=True):
         assert all(torch.equal(a, b) for a, b in zip(mine, theirs, strict=True))
+    with pytest.raises(
+        ValueError, match=r"None\.npy, crop 0: 6 x 6 pixels at low resolution are too few for patches of 7"
+    ):
+        RandomCropPairs(single, patch_size=7, scale=2, length=1)
     with pytest.raises(ValueError, match="scale must be that of the pairs, 2, got 4"):
         RandomCropPairs(_cache(pictures, tmp_path / "2.npy", size=12, scale=2), patch_size=2, scale=4, length=1)
 

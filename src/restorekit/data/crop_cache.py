@@ -89,10 +89,11 @@ class CropCache(Source):
             "skip_small": skip_small,
             "sources": _sources(pictures),
         }
-        self._key = json.dumps(key, indent=1)
+        text = json.dumps(key, indent=1)
+        self._key = _hash(text)
         opened = self._open()
         if opened is None:
-            self._build(pictures, skip_small, progress)
+            self._build(pictures, text, skip_small, progress)
             opened = self._open()
         assert opened is not None, "a cache that was made must be readable"
         self._crops = opened
@@ -156,21 +157,21 @@ class CropCache(Source):
     def _open(self) -> NDArray[Any] | None:
         """The crops, or None if the file is missing, damaged or made from something else."""
         try:
-            if self._sidecar.read_text(encoding="utf-8") != self._key:
+            if _hash(self._sidecar.read_text(encoding="utf-8")) != self._key:
                 return None
             crops = npy.open_memmap(self.path, mode="r")
         except (OSError, ValueError):
             return None
         return crops.view(np.ndarray) if crops.dtype == self._dtype and crops.ndim == 1 else None
 
-    def _build(self, pictures: Pictures, skip_small: bool, progress: bool) -> None:
+    def _build(self, pictures: Pictures, text: str, skip_small: bool, progress: bool) -> None:
         with atomic_path(self.path) as beside:
             with beside.open("wb") as file:
                 self._write(file, self._cut_all(pictures, skip_small, progress))
             # Gone before the crops change: what is left after an interruption must not describe other crops.
             self._sidecar.unlink(missing_ok=True)
         with atomic_path(self._sidecar) as beside:
-            beside.write_text(self._key, encoding="utf-8")
+            beside.write_text(text, encoding="utf-8")
 
     def _write(self, file: BinaryIO, batches: Iterator[NDArray[Any]]) -> None:
         """An .npy file whose length is known at the end: numpy leaves room in the header for any length."""
@@ -212,6 +213,10 @@ class CropCache(Source):
             for crop, (top, left) in zip(out[name], corners, strict=True):
                 crop[:] = array[top : top + side, left : left + side]
         return out
+
+
+def _hash(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def _places(length: int, size: int, stride: int) -> list[int]:

@@ -104,6 +104,8 @@ class RandomCropPairs(Dataset[tuple[Tensor, Tensor]]):
             self._check_size(index, size[0] // self.scale, size[1] // self.scale)
         elif isinstance(self.pictures, PairedFolder):
             self._check_size(index, *self.pictures.sizes[index])
+        elif isinstance(self.pictures, CropCache):
+            self._check_size(index, *[self.pictures.size // self.scale] * 2)
         elif isinstance(self.pictures, (list, tuple)):
             item = self.pictures[index]
             first, shrink = (item[0], 1) if isinstance(item, tuple) else (item, self.scale)

@@ -22,14 +22,13 @@ from restorekit._check import check_integer
 from restorekit._random import seeded
 from restorekit.data import _manifest
 from restorekit.data._pictures import Array
+from restorekit.data._resuming import digest_of_names, file_names, resume, write_whole
 from restorekit.data.degraded import Composition, DegradedFolder, LabelledPair, Recipe
 from restorekit.data.degraded_set import DegradedSet, file_sha256
 from restorekit.data.folder import ImageFolder
 from restorekit.image.convert import to_image
-from restorekit.image.files import atomic_path
 from restorekit.image.png16 import write_png16
 
-_TEMPORARY = re.compile(r"\.[0-9a-f]{16}\.(png|jsonl)")  # what atomic_path leaves behind when its process is killed
 _LOADER = 2  # keeps the loader's own draws apart
 
 
@@ -113,7 +112,7 @@ class _Job:
 
     def run(self, workers: int, progress: bool) -> None:
         """Write what is missing."""
-        names, done = self._names(), self._resume()
+        names, done = file_names(self.pictures), self._resume()
         loader: DataLoader[Any] = DataLoader(
             _Files(self.pairs, self.copy_hq),
             batch_size=None,
@@ -130,62 +129,17 @@ class _Job:
                 which, variant = divmod(index, self.pairs.variants)
                 name = f"{names[which]}_{variant}.png"
                 if hq is not None:
-                    _write(self.root / "hq" / f"{names[which]}.png", hq)
-                _write(self.root / "lq" / name, lq)
+                    write_whole(self.root / "hq" / f"{names[which]}.png", hq)
+                write_whole(self.root / "lq" / name, lq)
                 clean, path = self._clean(names, which)
                 out.write(_line(_manifest.Entry(name, hashlib.sha256(lq).hexdigest(), clean, digest(path), recipe)))
                 bar.update()
 
-    def _clean(self, names: list[str], which: int) -> tuple[str, Path]:
-        """Name and path of a clean picture."""
-        if self.copy_hq:
-            return f"{names[which]}.png", self.root / "hq" / f"{names[which]}.png"
-        path = self.pictures.paths[which]
-        return path.relative_to(self.pictures.root).as_posix(), path
-
-    def _names(self) -> list[str]:
-        """What the files of each picture are called; also on systems that do not tell A from a."""
-        names: dict[str, Path] = {}
-        found = []
-        for path in self.pictures.paths:
-            inside = path.relative_to(self.pictures.root)
-            name = "_".join(inside.with_suffix("").parts)
-            if not _manifest.is_safe(inside.as_posix()):
-                raise ValueError(f"{path}: names with a backslash or a colon are not portable; rename the picture")
-            if name.casefold() in names:
-                raise ValueError(f"{names[name.casefold()]} and {path} would both be written as {name}; rename one")
-            names[name.casefold()] = path
-            found.append(name)
-        return found
-
     def _resume(self) -> int:
-        """Number of pictures that are done; what was torn off or left behind by a killed process goes."""
         if self.pictures.recursive and self.root.resolve().is_relative_to(self.pictures.root.resolve()):
             raise ValueError(f"{self.root} lies in the folder that is read with all folders in it; write elsewhere")
-        folders = [self.root / "lq", *([self.root / "hq"] if self.copy_hq else [])]
-        for folder in folders:
-            folder.mkdir(parents=True, exist_ok=True)
-        for path in [*self.root.iterdir(), *(path for folder in folders for path in folder.iterdir())]:
-            if _TEMPORARY.fullmatch(path.name):
-                path.unlink()
-        header = self._header()
-        if self._list.exists():
-            return self._done(header)
-        for folder in folders:
-            if any(folder.iterdir()):
-                raise ValueError(f"{folder} holds files but {self._list} does not exist; take another root or empty it")
-        _write(self._list, _manifest.to_line(header))
-        return 0
-
-    def _header(self) -> _manifest.Header:
-        pairs, total = self.pairs, hashlib.sha256()
-        for path in self.pictures.paths:
-            total.update(
-                f"{path.relative_to(self.pictures.root).as_posix()} {path.stat().st_size}\n".encode(
-                    "utf-8", "surrogateescape"
-                )
-            )
-        return _manifest.Header(
+        pairs = self.pairs
+        header = _manifest.Header(
             count=len(pairs),
             variants=pairs.variants,
             seed=pairs.seed,
@@ -193,23 +147,16 @@ class _Job:
             scale=pairs.scale,
             copy_hq=self.copy_hq,
             composition=re.sub(r" at 0x[0-9a-fA-F]+", "", repr(pairs.composition)),  # the same in every run
-            pictures=total.hexdigest(),
+            pictures=digest_of_names(self.pictures),
         )
+        return resume(self.root, header)
 
-    def _done(self, header: _manifest.Header) -> int:
-        lines = _manifest.read_lines(self._list)
-        differences = _manifest.header(lines, self._list).differences(header)
-        if differences:
-            raise ValueError(
-                f"{self.root} was begun with something else: {'; '.join(differences)}; go on with that, or take "
-                "another root (pictures stands for the names and sizes of the files)"
-            )
-        for index in range(len(lines) - 1):
-            _manifest.entry(lines, index, self._list)
-        whole = sum(len(line) + 1 for line in lines)
-        if self._list.stat().st_size > whole:
-            os.truncate(self._list, whole)
-        return len(lines) - 1
+    def _clean(self, names: list[str], which: int) -> tuple[str, Path]:
+        """Name and path of a clean picture."""
+        if self.copy_hq:
+            return f"{names[which]}.png", self.root / "hq" / f"{names[which]}.png"
+        path = self.pictures.paths[which]
+        return path.relative_to(self.pictures.root).as_posix(), path
 
 
 class _Files(Dataset[tuple[bytes, bytes | None, Recipe]]):
@@ -240,11 +187,6 @@ def _line(entry: _manifest.Entry) -> bytes:
         return _manifest.to_line(entry)
     except (TypeError, ValueError) as error:
         raise TypeError(f"{entry.lq}: a recipe must hold finite JSON values only ({error})") from None
-
-
-def _write(path: Path, content: bytes) -> None:
-    with atomic_path(path) as beside:
-        beside.write_bytes(content)
 
 
 def _unchanged(item: Any) -> Any:
