@@ -42,17 +42,21 @@ def faded(x: torch.Tensor, *, generator: torch.Generator | None = None, return_r
     return x / 2
 
 
-def read(pairs: Dataset, batches: int, workers: int) -> None:
-    """Read some batches as a training loop does: items from all over the set."""
+def reading(pairs: Dataset, batches: int, workers: int) -> Callable[[], None]:
+    """Read some batches as a training loop does: items from all over the set, by workers that stay."""
     order = torch.randint(len(pairs), (batches * BATCH,), generator=torch.Generator().manual_seed(0)).tolist()
-    loader = DataLoader(pairs, batch_size=BATCH, num_workers=workers, sampler=order)
-    for _ in loader:
-        pass
+    loader = DataLoader(pairs, batch_size=BATCH, num_workers=workers, sampler=order, persistent_workers=workers > 0)
+
+    def read() -> None:
+        for _ in loader:
+            pass
+
+    return read
 
 
 def rates(title: str, ways: dict[str, Dataset], batches: int, workers: int, repeats: int) -> None:
     """Time each way and print pictures per second."""
-    calls = {name: lambda p=pairs: read(p, batches, workers) for name, pairs in ways.items()}
+    calls = {name: reading(pairs, batches, workers) for name, pairs in ways.items()}
     seconds = compare(f"{title}, {workers} workers, {batches} batches of {BATCH}", calls, repeats=repeats)
     for name, median in seconds.items():
         print(f"  {name:<38}{batches * BATCH / median:10.0f} pairs a second")

@@ -10,6 +10,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from picture_files import noise, write_folder
 from torch.utils.data import DataLoader
 
 from restorekit.data import CropCache, DegradedFolder, ImageFolder, PairedFolder, RandomCropPairs
@@ -17,24 +18,13 @@ from restorekit.image.files import write_image
 from restorekit.image.resize import resize_uint8
 
 
-def _noise(*shape: int, dtype: type = np.uint8, seed: int = 0) -> np.ndarray:
-    return np.random.default_rng(seed).integers(0, np.iinfo(dtype).max + 1, shape).astype(dtype)
-
-
-def _folder(root: Path, pictures: dict[str, np.ndarray]) -> Path:
-    for name, array in pictures.items():
-        (root / name).parent.mkdir(parents=True, exist_ok=True)
-        write_image(root / name, array)
-    return root
-
-
 def _cache(pictures, path: Path, **options) -> CropCache:
     return CropCache(pictures, path, progress=False, **{"size": 6, **options})
 
 
 def test_crops_of_a_folder(tmp_path):
-    pictures = {"a.png": _noise(13, 6, 3), "b.png": _noise(8, 12)}
-    root = _folder(tmp_path / "in", pictures)
+    pictures = {"a.png": noise(13, 6, 3), "b.png": noise(8, 12)}
+    root = write_folder(tmp_path / "in", pictures)
     cache = _cache(root, tmp_path / "c.npy")
     grey = np.repeat(pictures["b.png"][:, :, None], 3, axis=2)
     places = [(pictures["a.png"], top, 0) for top in (0, 6, 7)]
@@ -67,7 +57,7 @@ def test_every_pixel_is_in_a_crop_and_overlaps_are_as_asked(tmp_path_factory, he
 
 @pytest.mark.parametrize("scale", [1, 2, 3])
 def test_pairs_are_cut_from_the_whole_small_picture(tmp_path, scale):
-    picture = _noise(26, 20, 3)
+    picture = noise(26, 20, 3)
     cache = _cache([picture], tmp_path / "c.npy", size=12, stride=6, scale=scale)
     height, width = (side // scale * scale for side in picture.shape[:2])
     whole = picture[:height, :width]
@@ -81,8 +71,8 @@ def test_pairs_are_cut_from_the_whole_small_picture(tmp_path, scale):
 
 
 def test_pairs_of_folders_and_lists(tmp_path):
-    lq, hq = _noise(6, 7, 3), _noise(12, 14, 3)
-    roots = [_folder(tmp_path / name, {"a.png": x}) for name, x in (("lq", lq), ("hq", hq))]
+    lq, hq = noise(6, 7, 3), noise(12, 14, 3)
+    roots = [write_folder(tmp_path / name, {"a.png": x}) for name, x in (("lq", lq), ("hq", hq))]
     for number, pictures in enumerate((PairedFolder(*roots), [(lq, hq)])):
         cache = _cache(pictures, tmp_path / f"{number}.npy", scale=2)
         assert len(cache) == 2 * 3
@@ -92,14 +82,14 @@ def test_pairs_of_folders_and_lists(tmp_path):
 
 
 def test_more_bits_are_rounded_to_8(tmp_path):
-    deep = _noise(6, 6, 3, dtype=np.uint16)
+    deep = noise(6, 6, 3, dtype=np.uint16)
     expected = np.floor(deep / 65535 * 255 + 0.5).astype(np.uint8)
     for number, picture in enumerate((deep, deep / 65535, torch.from_numpy(deep / 65535).permute(2, 0, 1))):
         np.testing.assert_array_equal(_cache([picture], tmp_path / f"{number}.npy")[0], expected)
 
 
 def test_the_file_is_made_anew_when_it_is_stale_and_only_then(tmp_path):
-    root, path = _folder(tmp_path / "in", {"a.png": _noise(9, 9, 3)}), tmp_path / "c.npy"
+    root, path = write_folder(tmp_path / "in", {"a.png": noise(9, 9, 3)}), tmp_path / "c.npy"
 
     def inode(**options) -> int:
         _cache(root, path, **options)
@@ -114,7 +104,7 @@ def test_the_file_is_made_anew_when_it_is_stale_and_only_then(tmp_path):
     kept.close()
     for change in (
         lambda: os.utime(root / "a.png", ns=(1, 1)),
-        lambda: write_image(root / "b.png", _noise(6, 6, 3)),
+        lambda: write_image(root / "b.png", noise(6, 6, 3)),
         lambda: path.write_bytes(path.read_bytes()[:-5]),
         lambda: path.write_bytes(b""),
         lambda: (tmp_path / "c.npy.json").write_text("{}"),
@@ -125,7 +115,7 @@ def test_the_file_is_made_anew_when_it_is_stale_and_only_then(tmp_path):
         cache = _cache(root, path)
         np.testing.assert_array_equal(cache[0], ImageFolder(root).read(0)[:6, :6])
         assert json.loads((tmp_path / "c.npy.json").read_text())["size"] == 6
-    lists = [_noise(6, 6, 3, seed=i) for i in range(2)]
+    lists = [noise(6, 6, 3, seed=i) for i in range(2)]
     for picture in (*lists, torch.from_numpy(lists[0]).permute(2, 0, 1)):
         assert len(_cache([picture], path)) == 1
         np.testing.assert_array_equal(
@@ -135,27 +125,27 @@ def test_the_file_is_made_anew_when_it_is_stale_and_only_then(tmp_path):
 
 def test_an_interrupted_build_leaves_the_old_file(tmp_path):
     path = tmp_path / "c.npy"
-    _cache([_noise(6, 6, 3)], path)
+    _cache([noise(6, 6, 3)], path)
     before = {file.name: file.read_bytes() for file in tmp_path.iterdir()}
     with pytest.raises(ValueError, match="picture 1: 5 x 9 pixels are too few for crops of 6; leave the picture out"):
-        _cache([_noise(8, 8, 3), _noise(5, 9, 3)], path)
+        _cache([noise(8, 8, 3), noise(5, 9, 3)], path)
     assert {file.name: file.read_bytes() for file in tmp_path.iterdir()} == before
-    assert len(_cache([_noise(8, 8, 3), _noise(5, 9, 3)], path, skip_small=True)) == 4
+    assert len(_cache([noise(8, 8, 3), noise(5, 9, 3)], path, skip_small=True)) == 4
 
 
 def test_a_copy_opens_the_file_again(tmp_path):
-    cache = _cache([_noise(12, 12, 3)], tmp_path / "c.npy")
+    cache = _cache([noise(12, 12, 3)], tmp_path / "c.npy")
     data = pickle.dumps(cache)
     assert len(data) < 2000
     np.testing.assert_array_equal(pickle.loads(data)[3], cache[3])
-    _cache([_noise(12, 12, 3)], tmp_path / "c.npy", stride=3)
-    np.testing.assert_array_equal(cache[3], _noise(12, 12, 3)[6:, 6:])
+    _cache([noise(12, 12, 3)], tmp_path / "c.npy", stride=3)
+    np.testing.assert_array_equal(cache[3], noise(12, 12, 3)[6:, 6:])
     with pytest.raises(ValueError, match="gone or was made anew with other settings"):
         pickle.loads(data)
 
 
 def test_training_crops_and_degraded_items_come_from_the_cache(tmp_path):
-    pictures = [_noise(12, 12, 3, seed=i) for i in range(3)]
+    pictures = [noise(12, 12, 3, seed=i) for i in range(3)]
     for scale in (None, 1, 2):
         cache = _cache(pictures, tmp_path / f"{scale}.npy", size=12, scale=scale)
         options = {"patch_size": 4, "scale": scale or 2, "length": 24, "seed": 1}
@@ -181,7 +171,7 @@ class _Lazy:
         return 1
 
     def __getitem__(self, index: int) -> np.ndarray:
-        return _noise(9, 9, 3)
+        return noise(9, 9, 3)
 
 
 @pytest.mark.parametrize(
@@ -189,22 +179,22 @@ class _Lazy:
     [
         ([], {}, ValueError, "at least one picture"),
         (_Lazy(), {}, TypeError, "pictures must be a folder, a list or a tuple, got _Lazy"),
-        ([_noise(9, 9, 3)], {"size": 0}, ValueError, "size must be at least 1"),
-        ([_noise(9, 9, 3)], {"size": 4.0}, TypeError, "size must be an integer"),
-        ([_noise(9, 9, 3)], {"stride": 0}, ValueError, "stride must be at least 1"),
-        ([_noise(9, 9, 3)], {"stride": 7}, ValueError, "stride must be at most size, 6, got 7"),
-        ([_noise(9, 9, 3)], {"scale": 0}, ValueError, "scale must be at least 1"),
-        ([_noise(9, 9, 3)], {"scale": 4}, ValueError, "size and stride must be multiples of scale, 4, got 6 and 6"),
-        ([_noise(9, 9, 3)], {"stride": 4, "scale": 3}, ValueError, "multiples of scale, 3, got 6 and 4"),
-        ([_noise(5, 9, 3)], {"skip_small": True}, ValueError, "every picture is smaller than size=6"),
+        ([noise(9, 9, 3)], {"size": 0}, ValueError, "size must be at least 1"),
+        ([noise(9, 9, 3)], {"size": 4.0}, TypeError, "size must be an integer"),
+        ([noise(9, 9, 3)], {"stride": 0}, ValueError, "stride must be at least 1"),
+        ([noise(9, 9, 3)], {"stride": 7}, ValueError, "stride must be at most size, 6, got 7"),
+        ([noise(9, 9, 3)], {"scale": 0}, ValueError, "scale must be at least 1"),
+        ([noise(9, 9, 3)], {"scale": 4}, ValueError, "size and stride must be multiples of scale, 4, got 6 and 6"),
+        ([noise(9, 9, 3)], {"stride": 4, "scale": 3}, ValueError, "multiples of scale, 3, got 6 and 4"),
+        ([noise(5, 9, 3)], {"skip_small": True}, ValueError, "every picture is smaller than size=6"),
         (
-            [(_noise(9, 9, 3), _noise(9, 9, 3))],
+            [(noise(9, 9, 3), noise(9, 9, 3))],
             {},
             TypeError,
             "picture 0: expected a picture, got a tuple; give scale=",
         ),
-        ([(_noise(9, 9, 3), _noise(9, 9, 3))], {"scale": 2}, ValueError, "picture 0: 9 x 9 pixels are not 2 times"),
-        ([_noise(9, 9, 4)], {}, ValueError, "picture 0: expected grey or RGB"),
+        ([(noise(9, 9, 3), noise(9, 9, 3))], {"scale": 2}, ValueError, "picture 0: 9 x 9 pixels are not 2 times"),
+        ([noise(9, 9, 4)], {}, ValueError, "picture 0: expected grey or RGB"),
         ([np.zeros((9, 9, 3), np.int64)], {}, TypeError, "picture 0: .*int64"),
     ],
 )
@@ -216,15 +206,15 @@ def test_what_is_refused(tmp_path, pictures, options, error, message):
 
 def test_paths_that_are_refused(tmp_path):
     with pytest.raises(ValueError, match=r"path must end in \.npy"):
-        _cache([_noise(9, 9, 3)], tmp_path / "c.bin")
+        _cache([noise(9, 9, 3)], tmp_path / "c.bin")
     with pytest.raises(FileNotFoundError, match="does not exist; create it"):
-        _cache([_noise(9, 9, 3)], tmp_path / "no" / "c.npy")
+        _cache([noise(9, 9, 3)], tmp_path / "no" / "c.npy")
     with pytest.raises(NotADirectoryError, match="nowhere"):
         _cache(tmp_path / "nowhere", tmp_path / "c.npy")
 
 
 def test_a_progress_bar(tmp_path, capsys):
-    CropCache([_noise(6, 6, 3)] * 4, tmp_path / "c.npy", size=6)
+    CropCache([noise(6, 6, 3)] * 4, tmp_path / "c.npy", size=6)
     assert "4/4" in capsys.readouterr().err
-    CropCache([_noise(6, 6, 3)] * 4, tmp_path / "c.npy", size=6)
+    CropCache([noise(6, 6, 3)] * 4, tmp_path / "c.npy", size=6)
     assert capsys.readouterr().err == ""

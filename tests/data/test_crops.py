@@ -2,30 +2,18 @@
 
 import pickle
 from collections import Counter
-from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from picture_files import noise, write_folder
 from torch.utils.data import DataLoader
 
 from restorekit.data import ImageFolder, PairedFolder, RandomCropPairs
-from restorekit.image.files import write_image
 from restorekit.image.geometry import dihedral
 from restorekit.image.resize import resize_uint8
-
-
-def _noise(*shape: int, dtype: type = np.uint8, seed: int = 0) -> np.ndarray:
-    return np.random.default_rng(seed).integers(0, np.iinfo(dtype).max + 1, shape).astype(dtype)
-
-
-def _folder(root: Path, pictures: dict[str, np.ndarray]) -> Path:
-    for name, array in pictures.items():
-        (root / name).parent.mkdir(parents=True, exist_ok=True)
-        write_image(root / name, array)
-    return root
 
 
 def _coordinates(height: int, width: int) -> np.ndarray:
@@ -79,7 +67,7 @@ def test_picture_place_and_turn_are_uniform():
 
 
 def test_an_item_depends_on_seed_and_index_alone():
-    pictures = [_noise(40, 50, 3, seed=i) for i in range(3)]
+    pictures = [noise(40, 50, 3, seed=i) for i in range(3)]
     options = {"patch_size": 6, "scale": 2}
     pairs = RandomCropPairs(pictures, length=50, seed=3, **options)
     forwards = list(pairs)
@@ -101,7 +89,7 @@ def test_an_item_depends_on_seed_and_index_alone():
 
 @pytest.mark.parametrize("scale", [2, 3, 4])
 def test_small_pictures_are_cut_from_the_whole_shrunk_one(tmp_path, scale):
-    photo = _noise(31, 45, 3)
+    photo = noise(31, 45, 3)
     height, width = 31 // scale, 45 // scale
     whole = photo[: scale * height, : scale * width]
     small = resize_uint8(whole, 1 / scale)
@@ -113,8 +101,8 @@ def test_small_pictures_are_cut_from_the_whole_shrunk_one(tmp_path, scale):
         [photo / 255],
         [torch.from_numpy(photo).permute(2, 0, 1)],
         [torch.from_numpy(photo / 255).permute(2, 0, 1).float()],
-        ImageFolder(_folder(tmp_path / "8", {"a.png": photo})),
-        ImageFolder(_folder(tmp_path / "16", {"a.png": fine})),
+        ImageFolder(write_folder(tmp_path / "8", {"a.png": photo})),
+        ImageFolder(write_folder(tmp_path / "16", {"a.png": fine})),
     ):
         pairs = RandomCropPairs(pictures, patch_size=size, scale=scale, length=8)
         for lq, hq in pairs:
@@ -141,7 +129,7 @@ def test_pairs_keep_values_that_no_picture_file_holds():
 
 
 def test_grey_pictures_have_their_channel_three_times():
-    for picture in (_noise(9, 9), _noise(9, 9, 1), torch.rand(1, 9, 9)):
+    for picture in (noise(9, 9), noise(9, 9, 1), torch.rand(1, 9, 9)):
         lq, hq = RandomCropPairs([picture], patch_size=2, scale=3, length=1)[0]
         for x in (lq, hq):
             assert x.shape[0] == 3
@@ -149,9 +137,9 @@ def test_grey_pictures_have_their_channel_three_times():
 
 
 def test_paired_folders(tmp_path):
-    lq = {"a.png": _noise(8, 9, 3), "b.png": _noise(7, 7, 3)}
-    hq = {"a.png": _noise(16, 19, 3), "b.png": _noise(14, 14, 3)}
-    roots = _folder(tmp_path / "lq", lq), _folder(tmp_path / "hq", hq)
+    lq = {"a.png": noise(8, 9, 3), "b.png": noise(7, 7, 3)}
+    hq = {"a.png": noise(16, 19, 3), "b.png": noise(14, 14, 3)}
+    roots = write_folder(tmp_path / "lq", lq), write_folder(tmp_path / "hq", hq)
     folder = PairedFolder(*roots, scale=2)
     pairs = RandomCropPairs(folder, patch_size=7, scale=2, length=40)
     wholes = list(folder)
@@ -173,8 +161,8 @@ def test_paired_folders(tmp_path):
 
 
 def test_the_cache_is_bounded_and_changes_nothing(tmp_path):
-    pictures = {f"{i}.png": _noise(12, 12, 3, seed=i) for i in range(4)}
-    folder = ImageFolder(_folder(tmp_path, pictures))
+    pictures = {f"{i}.png": noise(12, 12, 3, seed=i) for i in range(4)}
+    folder = ImageFolder(write_folder(tmp_path, pictures))
     one = 3 * (12 * 12 + 6 * 6)
     for budget, kept in ((0, 0), (one - 1, 0), (2 * one, 2), (1 << 30, 4)):
         pairs = RandomCropPairs(folder, patch_size=4, scale=2, length=40, cache_bytes=budget)
@@ -196,7 +184,7 @@ def test_items_do_not_share_memory_with_the_pictures():
 
 
 def test_workers_give_the_same_items(tmp_path):
-    folder = ImageFolder(_folder(tmp_path, {f"{i}.png": _noise(30, 30, 3, seed=i) for i in range(3)}))
+    folder = ImageFolder(write_folder(tmp_path, {f"{i}.png": noise(30, 30, 3, seed=i) for i in range(3)}))
     pairs = RandomCropPairs(folder, patch_size=8, scale=2, length=12, seed=5)
     here = [torch.stack(side) for side in zip(*pairs, strict=True)]
     loader = DataLoader(pairs, batch_size=4, num_workers=2, multiprocessing_context="spawn")
@@ -211,18 +199,18 @@ def test_workers_give_the_same_items(tmp_path):
         (np.zeros((1, 9, 9, 3)), {}, TypeError, "got ndarray"),
         ("photos", {}, TypeError, "got str"),
         (3, {}, TypeError, "got int"),
-        ([_noise(9, 9, 3)], {"patch_size": 0}, ValueError, "patch_size must be at least 1"),
-        ([_noise(9, 9, 3)], {"scale": 0}, ValueError, "scale must be at least 1"),
-        ([_noise(9, 9, 3)], {"scale": 1.5}, TypeError, "scale must be an integer"),
-        ([_noise(9, 9, 3)], {"length": 0}, ValueError, "length must be at least 1"),
-        ([_noise(9, 9, 3)], {"seed": -1}, ValueError, "seed must be at least 0"),
-        ([_noise(9, 9, 3)], {"cache_bytes": -1}, ValueError, "cache_bytes must be at least 0"),
-        ([_noise(9, 9, 3), _noise(7, 9, 3)], {}, ValueError, "picture 1: 3 x 4 pixels .* too few for patches of 4"),
-        ([_noise(9, 9, 4)], {}, ValueError, "picture 0: expected grey or RGB"),
+        ([noise(9, 9, 3)], {"patch_size": 0}, ValueError, "patch_size must be at least 1"),
+        ([noise(9, 9, 3)], {"scale": 0}, ValueError, "scale must be at least 1"),
+        ([noise(9, 9, 3)], {"scale": 1.5}, TypeError, "scale must be an integer"),
+        ([noise(9, 9, 3)], {"length": 0}, ValueError, "length must be at least 1"),
+        ([noise(9, 9, 3)], {"seed": -1}, ValueError, "seed must be at least 0"),
+        ([noise(9, 9, 3)], {"cache_bytes": -1}, ValueError, "cache_bytes must be at least 0"),
+        ([noise(9, 9, 3), noise(7, 9, 3)], {}, ValueError, "picture 1: 3 x 4 pixels .* too few for patches of 4"),
+        ([noise(9, 9, 4)], {}, ValueError, "picture 0: expected grey or RGB"),
         ([np.zeros((9, 9, 3), np.int64)], {}, TypeError, "picture 0: .*int64"),
         ([torch.zeros(9, 9)], {}, ValueError, r"picture 0: .*\(9, 9\)"),
         ([torch.zeros(3, 9, 9, dtype=torch.int64)], {}, TypeError, "picture 0: .*int64"),
-        ([(_noise(3, 4, 3), _noise(9, 9, 3))], {}, ValueError, "picture 0: 3 x 4 pixels"),
+        ([(noise(3, 4, 3), noise(9, 9, 3))], {}, ValueError, "picture 0: 3 x 4 pixels"),
     ],
 )
 def test_crops_that_are_refused(pictures, options, error, message):
@@ -231,13 +219,13 @@ def test_crops_that_are_refused(pictures, options, error, message):
 
 
 def test_pairs_that_do_not_fit_are_named_when_read():
-    pairs = RandomCropPairs([(_noise(9, 9, 3), _noise(20, 18, 3))], patch_size=4, scale=2, length=1)
+    pairs = RandomCropPairs([(noise(9, 9, 3), noise(20, 18, 3))], patch_size=4, scale=2, length=1)
     with pytest.raises(ValueError, match="picture 0: 20 x 18 pixels are not 2 times 9 x 9; give the scale of the pair"):
         pairs[0]
 
 
 def test_a_small_picture_in_a_folder_is_named_at_once(tmp_path):
-    folder = ImageFolder(_folder(tmp_path, {"a.png": _noise(20, 20, 3), "tiny.png": _noise(7, 20, 3)}))
+    folder = ImageFolder(write_folder(tmp_path, {"a.png": noise(20, 20, 3), "tiny.png": noise(7, 20, 3)}))
     with pytest.raises(ValueError, match=r"tiny\.png: 3 x 10 pixels"):
         RandomCropPairs(folder, patch_size=4, scale=2, length=1)
 
@@ -249,7 +237,7 @@ class _Lazy:
         return 2
 
     def __getitem__(self, index: int) -> np.ndarray:
-        return _noise(8 if index else 6, 8, 3)
+        return noise(8 if index else 6, 8, 3)
 
 
 def test_pictures_made_on_demand():

@@ -2,27 +2,15 @@
 
 import pickle
 from collections import Counter
-from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from picture_files import noise, write_folder
 from torch.utils.data import DataLoader
 
 from restorekit.data import DegradedFolder, ImageFolder, collate_labels
-from restorekit.image.files import write_image
 from restorekit.image.geometry import dihedral
-
-
-def _noise(*shape: int, dtype: type = np.uint8, seed: int = 0) -> np.ndarray:
-    return np.random.default_rng(seed).integers(0, np.iinfo(dtype).max + 1, shape).astype(dtype)
-
-
-def _folder(root: Path, pictures: dict[str, np.ndarray]) -> Path:
-    for name, array in pictures.items():
-        (root / name).parent.mkdir(parents=True, exist_ok=True)
-        write_image(root / name, array)
-    return root
 
 
 class _Grain:
@@ -49,8 +37,8 @@ def _equal(a: tuple, b: tuple) -> bool:
 
 
 def test_items_are_pairs_with_labels_if_asked(tmp_path):
-    pictures = {"a.png": _noise(9, 11, 3), "b.png": _noise(8, 7)}
-    root = _folder(tmp_path, pictures)
+    pictures = {"a.png": noise(9, 11, 3), "b.png": noise(8, 7)}
+    root = write_folder(tmp_path, pictures)
     plain, labelled = (DegradedFolder(root, _Grain(), variants=3, labels=labels) for labels in (False, True))
     assert len(plain) == len(labelled) == 6
     for index in range(6):
@@ -66,7 +54,7 @@ def test_items_are_pairs_with_labels_if_asked(tmp_path):
 
 
 def test_an_item_depends_on_seed_picture_and_version_alone(tmp_path):
-    pictures = [_noise(12, 10, 3, seed=i) for i in range(3)]
+    pictures = [noise(12, 10, 3, seed=i) for i in range(3)]
     options = {"seed": 5, "patch_size": 4, "labels": True}
     folder = DegradedFolder(pictures, _Grain(), variants=4, **options)
     items = list(folder)
@@ -79,12 +67,12 @@ def test_an_item_depends_on_seed_picture_and_version_alone(tmp_path):
         assert _equal(more[which * 10**6 + variant], items[index])
     assert torch.equal(torch.get_rng_state(), state)
     assert not _equal(DegradedFolder(pictures, _Grain(), **{**options, "seed": 6})[0], items[0])
-    copy = pickle.loads(pickle.dumps(DegradedFolder(_folder(tmp_path, {"a.png": _noise(9, 9)}), _Grain())))
+    copy = pickle.loads(pickle.dumps(DegradedFolder(write_folder(tmp_path, {"a.png": noise(9, 9)}), _Grain())))
     assert copy[0][0].shape == (3, 9, 9)
 
 
 def test_workers_give_the_same_items_and_recipes_are_batched_as_a_list():
-    folder = DegradedFolder([_noise(6, 6, 3, seed=i) for i in range(2)], _Grain(), variants=2, labels=True)
+    folder = DegradedFolder([noise(6, 6, 3, seed=i) for i in range(2)], _Grain(), variants=2, labels=True)
     loader = DataLoader(folder, batch_size=4, num_workers=2, collate_fn=collate_labels)
     [(lq, hq, recipes)] = list(loader)
     here = collate_labels(list(folder))
@@ -98,7 +86,7 @@ def test_workers_give_the_same_items_and_recipes_are_batched_as_a_list():
 
 @pytest.mark.parametrize(("size", "crop", "place"), [((9, 12), 4, (2, 4)), ((7, 7), 7, (0, 0)), ((8, 5), 3, (2, 1))])
 def test_the_centre_is_cut_out_first(size, crop, place):
-    picture = _noise(*size, 3)
+    picture = noise(*size, 3)
     (top, left), folder = place, DegradedFolder([picture], _Grain(), crop=crop)
     expected = picture[top : top + crop, left : left + crop] / np.float32(255)
     np.testing.assert_array_equal(folder[0][1].permute(1, 2, 0).numpy(), expected)
@@ -121,7 +109,7 @@ def test_patches_lie_and_turn_uniformly():
 
 
 def test_a_composition_that_shrinks():
-    picture = _noise(11, 16, 3)
+    picture = noise(11, 16, 3)
     lq, hq = DegradedFolder([picture], _Grain(3), scale=3)[0]
     assert (lq.shape, hq.shape) == ((3, 3, 5), (3, 9, 15))
     np.testing.assert_array_equal(hq.permute(1, 2, 0).numpy(), picture[:9, :15] / np.float32(255))
@@ -141,7 +129,7 @@ def test_items_share_no_memory_with_the_pictures():
 
 
 def test_deep_pictures_keep_their_bits():
-    picture = _noise(4, 5, 3, dtype=np.uint16)
+    picture = noise(4, 5, 3, dtype=np.uint16)
     hq = DegradedFolder([picture], _Grain())[0][1]
     np.testing.assert_array_equal(hq.permute(1, 2, 0).numpy(), picture.astype(np.float32) / np.float32(65535))
 
@@ -151,34 +139,34 @@ def test_deep_pictures_keep_their_bits():
     [
         ([], _Grain(), {}, ValueError, "at least one picture"),
         (3, _Grain(), {}, TypeError, "got int"),
-        ([_noise(4, 4, 3)], "noise", {}, TypeError, "composition must be a function of a tensor, got str"),
-        ([_noise(4, 4, 3)], _Grain(), {"seed": -1}, ValueError, "seed must be at least 0"),
-        ([_noise(4, 4, 3)], _Grain(), {"variants": 0}, ValueError, "variants must be at least 1"),
-        ([_noise(4, 4, 3)], _Grain(), {"crop": 0}, ValueError, "crop must be at least 1"),
-        ([_noise(4, 4, 3)], _Grain(), {"patch_size": 2.5}, TypeError, "patch_size must be an integer"),
-        ([_noise(4, 4, 3)], _Grain(), {"scale": 0}, ValueError, "scale must be at least 1"),
-        ([_noise(9, 9, 3)], _Grain(), {"crop": 7, "patch_size": 4, "scale": 2}, ValueError, "does not fit into crop=7"),
+        ([noise(4, 4, 3)], "noise", {}, TypeError, "composition must be a function of a tensor, got str"),
+        ([noise(4, 4, 3)], _Grain(), {"seed": -1}, ValueError, "seed must be at least 0"),
+        ([noise(4, 4, 3)], _Grain(), {"variants": 0}, ValueError, "variants must be at least 1"),
+        ([noise(4, 4, 3)], _Grain(), {"crop": 0}, ValueError, "crop must be at least 1"),
+        ([noise(4, 4, 3)], _Grain(), {"patch_size": 2.5}, TypeError, "patch_size must be an integer"),
+        ([noise(4, 4, 3)], _Grain(), {"scale": 0}, ValueError, "scale must be at least 1"),
+        ([noise(9, 9, 3)], _Grain(), {"crop": 7, "patch_size": 4, "scale": 2}, ValueError, "does not fit into crop=7"),
         (
-            [_noise(4, 9, 3)],
+            [noise(4, 9, 3)],
             _Grain(),
             {"crop": 5},
             ValueError,
             "picture 0: 4 x 9 pixels are fewer than the 5 x 5 .*crop",
         ),
         (
-            [_noise(4, 9, 3)],
+            [noise(4, 9, 3)],
             _Grain(2),
             {"patch_size": 3, "scale": 2},
             ValueError,
             "fewer than the 6 x 6 .*patch_size=3",
         ),
-        ([_noise(4, 9, 3)], _Grain(5), {"scale": 5}, ValueError, "picture 0: a side is shorter than the scale, 5"),
-        ([(_noise(4, 4, 3), _noise(4, 4, 3))], _Grain(), {}, TypeError, "picture 0: expected one clean picture"),
-        ([_noise(4, 4, 4)], _Grain(), {}, ValueError, "picture 0: expected grey or RGB"),
-        ([_noise(4, 4, 3)], lambda x, **_: None, {}, TypeError, "must return a floating-point tensor .*got NoneType"),
-        ([_noise(4, 4, 3)], lambda x, **_: x[0], {}, TypeError, "must return a floating-point tensor"),
-        ([_noise(4, 4, 3)], lambda x, **_: x, {"labels": True}, TypeError, "recipe as a dict, got NoneType"),
-        ([_noise(4, 4, 3)], lambda x, **_: (x, {}), {}, TypeError, "got tuple"),
+        ([noise(4, 9, 3)], _Grain(5), {"scale": 5}, ValueError, "picture 0: a side is shorter than the scale, 5"),
+        ([(noise(4, 4, 3), noise(4, 4, 3))], _Grain(), {}, TypeError, "picture 0: expected one clean picture"),
+        ([noise(4, 4, 4)], _Grain(), {}, ValueError, "picture 0: expected grey or RGB"),
+        ([noise(4, 4, 3)], lambda x, **_: None, {}, TypeError, "must return a floating-point tensor .*got NoneType"),
+        ([noise(4, 4, 3)], lambda x, **_: x[0], {}, TypeError, "must return a floating-point tensor"),
+        ([noise(4, 4, 3)], lambda x, **_: x, {"labels": True}, TypeError, "recipe as a dict, got NoneType"),
+        ([noise(4, 4, 3)], lambda x, **_: (x, {}), {}, TypeError, "got tuple"),
     ],
 )
 def test_what_is_refused(pictures, composition, options, error, message):
@@ -187,7 +175,7 @@ def test_what_is_refused(pictures, composition, options, error, message):
 
 
 def test_small_pictures_in_a_folder_are_named_at_once(tmp_path):
-    _folder(tmp_path, {"a.png": _noise(9, 9, 3), "tiny.png": _noise(9, 5, 3)})
+    write_folder(tmp_path, {"a.png": noise(9, 9, 3), "tiny.png": noise(9, 5, 3)})
     with pytest.raises(ValueError, match=r"tiny\.png: 9 x 5 pixels are fewer than the 6 x 6 that crop=6 needs; leave"):
         DegradedFolder(tmp_path, _Grain(), crop=6)
     with pytest.raises(NotADirectoryError, match="nowhere"):

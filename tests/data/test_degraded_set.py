@@ -7,21 +7,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from picture_files import noise, write_folder
 from torch.utils.data import DataLoader
 
 from restorekit.data import DegradedSet, ImageFolder, RandomCropPairs, collate_labels, write_degraded
 from restorekit.image.files import read_image, write_image
-
-
-def _noise(*shape: int, dtype: type = np.uint8, seed: int = 0) -> np.ndarray:
-    return np.random.default_rng(seed).integers(0, np.iinfo(dtype).max + 1, shape).astype(dtype)
-
-
-def _folder(root: Path, pictures: dict[str, np.ndarray]) -> Path:
-    for name, array in pictures.items():
-        (root / name).parent.mkdir(parents=True, exist_ok=True)
-        write_image(root / name, array)
-    return root
 
 
 def _grain(x, *, generator=None, return_recipe=False):
@@ -32,7 +22,7 @@ def _grain(x, *, generator=None, return_recipe=False):
 
 @pytest.fixture
 def clean(tmp_path: Path) -> Path:
-    return _folder(tmp_path / "clean", {f"{name}.png": _noise(8, 8, 3, seed=i) for i, name in enumerate("abc")})
+    return write_folder(tmp_path / "clean", {f"{name}.png": noise(8, 8, 3, seed=i) for i, name in enumerate("abc")})
 
 
 @pytest.fixture
@@ -91,8 +81,8 @@ def test_files_that_are_missing_or_changed_are_named(clean, root, capsys):
     found = DegradedSet(root, hq_root=clean)
     found.verify()
     assert "9/9" in capsys.readouterr().err
-    write_image(root / "lq" / "b_1.png", _noise(8, 8, 3, seed=9))
-    write_image(clean / "c.png", _noise(8, 8, 3, seed=9))
+    write_image(root / "lq" / "b_1.png", noise(8, 8, 3, seed=9))
+    write_image(clean / "c.png", noise(8, 8, 3, seed=9))
     with pytest.raises(ValueError, match=r"have changed since it was written: .*lq/b_1\.png, .*clean/c\.png$"):
         DegradedSet(root, hq_root=clean, verify=True)
     (root / "lq" / "b_1.png").unlink()
@@ -104,7 +94,7 @@ def test_files_that_are_missing_or_changed_are_named(clean, root, capsys):
 
 def test_a_pair_of_other_sizes_is_named(clean, root):
     found = DegradedSet(root, hq_root=clean)
-    write_image(clean / "a.png", _noise(9, 8, 3))
+    write_image(clean / "a.png", noise(9, 8, 3))
     with pytest.raises(ValueError, match=r"lq/a_0\.png: 9 x 8 pixels are not 1 times 8 x 8"):
         found[0]
 

@@ -1,24 +1,11 @@
 """What a folder holds: its pictures in order, as RGB, and what is refused."""
 
-from pathlib import Path
-
 import numpy as np
 import pytest
 import torch
+from picture_files import noise, write_folder
 
 from restorekit.data import ImageFolder
-from restorekit.image.files import write_image
-
-
-def _noise(*shape: int, dtype: type = np.uint8, seed: int = 0) -> np.ndarray:
-    return np.random.default_rng(seed).integers(0, np.iinfo(dtype).max + 1, shape).astype(dtype)
-
-
-def _folder(root: Path, pictures: dict[str, np.ndarray]) -> Path:
-    for name, array in pictures.items():
-        (root / name).parent.mkdir(parents=True, exist_ok=True)
-        write_image(root / name, array)
-    return root
 
 
 def test_a_folder_lists_its_pictures_sorted(tmp_path):
@@ -34,7 +21,7 @@ def test_a_folder_lists_its_pictures_sorted(tmp_path):
         ".hidden.png",
         ".cache/i.png",
     ]
-    _folder(tmp_path, {name: _noise(4, 5, 3) for name in names})
+    write_folder(tmp_path, {name: noise(4, 5, 3) for name in names})
     (tmp_path / "notes.txt").write_text("no picture")
     (tmp_path / "z.png").mkdir()
     flat = ImageFolder(str(tmp_path))
@@ -45,8 +32,8 @@ def test_a_folder_lists_its_pictures_sorted(tmp_path):
 
 
 def test_items_are_rgb_tensors(tmp_path):
-    colour, grey, fine = _noise(4, 5, 3), _noise(4, 5), _noise(4, 5, 3, dtype=np.uint16)
-    folder = ImageFolder(_folder(tmp_path, {"a.png": colour, "b.png": grey, "c.png": fine}))
+    colour, grey, fine = noise(4, 5, 3), noise(4, 5), noise(4, 5, 3, dtype=np.uint16)
+    folder = ImageFolder(write_folder(tmp_path, {"a.png": colour, "b.png": grey, "c.png": fine}))
     expected = [colour / 255, np.stack([grey] * 3, axis=2) / 255, fine / 65535]
     for item, array in zip(folder, expected, strict=True):
         assert item.shape == (3, 4, 5)
@@ -63,7 +50,7 @@ def test_folders_that_are_refused(tmp_path):
         ImageFolder(tmp_path / "nowhere")
     with pytest.raises(ValueError, match=r"holds no picture; expected files ending in \.bmp"):
         ImageFolder(tmp_path)
-    _folder(tmp_path, {"a.png": _noise(4, 5, 4), "b.png": _noise(4, 5, 2), "c.png": _noise(4, 5, 3)})
+    write_folder(tmp_path, {"a.png": noise(4, 5, 4), "b.png": noise(4, 5, 2), "c.png": noise(4, 5, 3)})
     (tmp_path / "d.png").write_text("text")
     (tmp_path / "e.png").symlink_to(tmp_path / "gone.png")
     folder = ImageFolder(tmp_path, max_pixels=19)

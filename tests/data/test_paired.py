@@ -2,30 +2,18 @@
 
 from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
+from picture_files import noise, write_folder
 from PIL import Image
 
 from restorekit.data import ImageFolder, PairedFolder
-from restorekit.image.files import write_image
-
-
-def _noise(*shape: int, dtype: type = np.uint8, seed: int = 0) -> np.ndarray:
-    return np.random.default_rng(seed).integers(0, np.iinfo(dtype).max + 1, shape).astype(dtype)
-
-
-def _folder(root: Path, pictures: dict[str, np.ndarray]) -> Path:
-    for name, array in pictures.items():
-        (root / name).parent.mkdir(parents=True, exist_ok=True)
-        write_image(root / name, array)
-    return root
 
 
 def _pair_roots(root: Path, lq: dict[str, tuple[int, int]], hq: dict[str, tuple[int, int]]) -> tuple[Path, Path]:
     for side, sizes in (("lq", lq), ("hq", hq)):
         (root / side).mkdir()
-        _folder(root / side, {name: _noise(*size, 3, seed=len(name)) for name, size in sizes.items()})
+        write_folder(root / side, {name: noise(*size, 3, seed=len(name)) for name, size in sizes.items()})
     return root / "lq", root / "hq"
 
 
@@ -85,7 +73,7 @@ def test_pairs_that_are_refused(tmp_path):
     roots = _pair_roots(tmp_path, lq, {"0.png": (1, 1), "only_hq.png": (1, 1)})
     with pytest.raises(ValueError, match=r"without one: .*only_hq\.png, .*1\.png, .*4\.png and 5 more"):
         PairedFolder(*roots)
-    _folder(roots[1], {"0.bmp": _noise(1, 1, 3)})
+    write_folder(roots[1], {"0.bmp": noise(1, 1, 3)})
     with pytest.raises(ValueError, match=r"0\.bmp and .*0\.png have the same name"):
         PairedFolder(*roots)
     with pytest.raises(ValueError, match="scale must be at least 1"):

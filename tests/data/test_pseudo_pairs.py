@@ -6,21 +6,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from picture_files import noise, write_folder
 
 from restorekit.data import CropCache, ImageFolder, PseudoPairs, RandomCropPairs
 from restorekit.image.files import write_image
 from restorekit.image.resize import resize_uint8
-
-
-def _noise(*shape: int, dtype: type = np.uint8, seed: int = 0) -> np.ndarray:
-    return np.random.default_rng(seed).integers(0, np.iinfo(dtype).max + 1, shape).astype(dtype)
-
-
-def _folder(root: Path, pictures: dict[str, np.ndarray]) -> Path:
-    for name, array in pictures.items():
-        (root / name).parent.mkdir(parents=True, exist_ok=True)
-        write_image(root / name, array)
-    return root
 
 
 class _Halve:
@@ -38,7 +28,9 @@ class _Halve:
 
 @pytest.fixture
 def low(tmp_path: Path) -> Path:
-    return _folder(tmp_path / "low", {"a.png": _noise(14, 17, 3), "b.png": _noise(13, 12), "c.png": _noise(12, 12, 3)})
+    return write_folder(
+        tmp_path / "low", {"a.png": noise(14, 17, 3), "b.png": noise(13, 12), "c.png": noise(12, 12, 3)}
+    )
 
 
 @pytest.mark.parametrize("scale", [2, 3, 4])
@@ -104,14 +96,14 @@ def test_denoised_pictures_are_kept_on_the_disk(low, tmp_path):
     again = list(PseudoPairs(low, denoiser=second, **options))
     assert (first.calls, second.calls) == (3, 0)
     assert all(torch.equal(a, b) for x, y in zip(items, again, strict=True) for a, b in zip(x, y, strict=True))
-    write_image(low / "b.png", _noise(13, 12, seed=5))
+    write_image(low / "b.png", noise(13, 12, seed=5))
     list(PseudoPairs(low, denoiser=second, **options))
     assert second.calls == 1
 
 
 def test_deep_pictures_keep_their_bits(tmp_path):
-    deep = _noise(8, 8, 3, dtype=np.uint16)
-    low = _folder(tmp_path / "low", {"a.png": deep})
+    deep = noise(8, 8, 3, dtype=np.uint16)
+    low = write_folder(tmp_path / "low", {"a.png": deep})
     np.testing.assert_array_equal(PseudoPairs(low, scale=2).read(0)[1], deep)
     pairs = PseudoPairs(low, scale=2, denoiser=lambda x: 1 - x, denoised=tmp_path / "kept")
     for _ in range(2):

@@ -8,21 +8,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from picture_files import noise, write_folder
 
 from restorekit.data import DegradedFolder, ImageFolder, write_degraded
 from restorekit.image import to_image
 from restorekit.image.files import read_image, write_image
-
-
-def _noise(*shape: int, dtype: type = np.uint8, seed: int = 0) -> np.ndarray:
-    return np.random.default_rng(seed).integers(0, np.iinfo(dtype).max + 1, shape).astype(dtype)
-
-
-def _folder(root: Path, pictures: dict[str, np.ndarray]) -> Path:
-    for name, array in pictures.items():
-        (root / name).parent.mkdir(parents=True, exist_ok=True)
-        write_image(root / name, array)
-    return root
 
 
 class _Grain:
@@ -58,7 +48,7 @@ def _sha(path: Path) -> str:
 
 @pytest.fixture
 def clean(tmp_path: Path) -> Path:
-    return _folder(tmp_path / "clean", {f"{name}.png": _noise(9, 10, 3, seed=i) for i, name in enumerate("abc")})
+    return write_folder(tmp_path / "clean", {f"{name}.png": noise(9, 10, 3, seed=i) for i, name in enumerate("abc")})
 
 
 def test_what_is_written(clean, tmp_path):
@@ -86,7 +76,7 @@ def test_what_is_written(clean, tmp_path):
 
 
 def test_clean_pictures_are_copied_when_cut_or_asked_for(clean, tmp_path):
-    deep = _noise(9, 11, 3, dtype=np.uint16)
+    deep = noise(9, 11, 3, dtype=np.uint16)
     write_image(clean / "d.png", deep)
     cut = _write(clean, tmp_path / "cut", crop=4)
     np.testing.assert_array_equal(read_image(tmp_path / "cut/hq/d.png"), deep[2:6, 3:7])
@@ -163,7 +153,7 @@ def test_another_set_is_not_continued(clean, tmp_path):
     for options, message in cases:
         with pytest.raises(ValueError, match=f"set was begun with something else: {message}"):
             _write(clean, root, **options)
-    write_image(clean / "b.png", _noise(3, 3))
+    write_image(clean / "b.png", noise(3, 3))
     with pytest.raises(ValueError, match=r"pictures was '.*', is now"):
         _write(clean, root)
     assert {name: content for name, content in _tree(root).items() if name in expected} == expected
@@ -181,7 +171,7 @@ def test_addresses_in_a_repr_do_not_count(clean, tmp_path):
 
 
 def test_names(tmp_path):
-    clean = _folder(tmp_path / "clean", {"x.y.png": _noise(4, 4), "sub/a.png": _noise(4, 4)})
+    clean = write_folder(tmp_path / "clean", {"x.y.png": noise(4, 4), "sub/a.png": noise(4, 4)})
     folder = ImageFolder(clean, recursive=True)
     found = _write(folder, tmp_path / "set", variants=1)
     assert [path.name for path in sorted((tmp_path / "set/lq").iterdir())] == ["sub_a_0.png", "x.y_0.png"]
@@ -189,14 +179,14 @@ def test_names(tmp_path):
     with pytest.raises(ValueError, match="lies in the folder that is read"):
         _write(folder, clean / "set")
     for name, message in (("Sub_a.png", "would both be written as"), ("c\\d.png", "not portable; rename")):
-        write_image(clean / name, _noise(4, 4))
+        write_image(clean / name, noise(4, 4))
         with pytest.raises(ValueError, match=message):
             _write(ImageFolder(clean, recursive=True), tmp_path / "other")
         os.unlink(clean / name)  # noqa: PTH108
 
 
 def test_what_is_refused(clean, tmp_path):
-    _folder(tmp_path / "full" / "lq", {"mine.png": _noise(4, 4)})
+    write_folder(tmp_path / "full" / "lq", {"mine.png": noise(4, 4)})
     with pytest.raises(
         ValueError, match=r"full/lq holds files but .*manifest\.jsonl does not exist; take another root"
     ):

@@ -27,7 +27,7 @@ class Composition(Protocol):
 
     def __call__(
         self, x: Tensor, *, generator: torch.Generator | None = None, return_recipe: bool = False
-    ) -> Tensor | tuple[Tensor, Recipe]:
+    ) -> Tensor | tuple[Tensor, Any]:
         """Degrade (1, 3, H, W); with ``return_recipe`` say how, in plain JSON values."""
         ...
 

@@ -51,14 +51,14 @@ def write_degraded(
     ``root``/manifest.jsonl starts with a line about the set; then each picture has a line, in order, with the names and
     SHA-256 of lq and hq and its recipe. Pictures are those of ``DegradedFolder`` with the same arguments.
 
-    A second call goes on where the first one stopped, by Ctrl-C, an error or a power cut, and ends with the same bytes,
+    A second call goes on where the first one stopped, by Ctrl-C, an error or a killed process, and ends with the same bytes,
     whatever the number of workers; a finished set is left alone. One call at a time may write to a ``root``.
 
     Args:
         folder: Folder of clean pictures, or an ``ImageFolder``. A recursive one gives names like ``sub_name``.
         composition: Function ``c(x, *, generator, return_recipe)``, as for ``DegradedFolder``, with recipes of JSON
-            values and the same result in processes with any number of threads. A ``repr`` that says what it does
-            lets a later call notice that it is another one.
+            values and the same result in every process. A ``repr`` that says what it does lets a later call notice
+            that it is another one.
         root: Folder to fill, made if missing.
         variants: Degraded versions of each picture.
         seed: Of all draws, at least 0.
@@ -80,10 +80,9 @@ def write_degraded(
 
     Example:
         >>> import tempfile, numpy as np, restorekit
-        >>> def same(x, *, generator=None, return_recipe=False): return x, {"steps": []}
         >>> with tempfile.TemporaryDirectory() as f:
         ...     restorekit.image.write_image(f"{f}/a.png", np.zeros((4, 6), np.uint8))
-        ...     len(write_degraded(f, same, f"{f}/set", variants=3, progress=False))
+        ...     len(write_degraded(f, lambda x, **_: (x, {}), f"{f}/set", variants=3, progress=False))
         3
 
     Source:
@@ -124,7 +123,7 @@ class _Job:
         )
         digest = lru_cache(maxsize=1)(file_sha256)  # the versions of a picture follow each other
         bar = tqdm(total=len(self.pairs), initial=done, desc="degrade", unit="picture", disable=not progress)
-        with bar, _one_thread(), self._list.open("ab", buffering=0) as out:
+        with bar, _one_thread(), self._list.open("ab") as out:
             for index, (lq, hq, recipe) in enumerate(loader, done):
                 which, variant = divmod(index, self.pairs.variants)
                 name = f"{names[which]}_{variant}.png"
@@ -133,6 +132,7 @@ class _Job:
                 write_whole(self.root / "lq" / name, lq)
                 clean, path = self._clean(names, which)
                 out.write(_line(_manifest.Entry(name, hashlib.sha256(lq).hexdigest(), clean, digest(path), recipe)))
+                out.flush()
                 bar.update()
 
     def _resume(self) -> int:
