@@ -112,7 +112,7 @@ def main() -> None:
     count, size = (4, (226, 340)) if options.quick else (24, (678, 1020))
     if min(size) < 2 * SCALE * PATCH:
         size = (2 * SCALE * PATCH, 2 * SCALE * PATCH)
-    batches, repeats = (2, 1) if options.quick else (8, 5)
+    batches, repeats = (2, 1) if options.quick else (4, 5)
     need = compare("what has to be fed", {"CARN-M by 4, one training step": train_step()}, repeats=3)
     print(f"  {'a step takes in':<38}{BATCH / next(iter(need.values())):10.0f} pairs a second")
     with tempfile.TemporaryDirectory() as temporary:

@@ -44,8 +44,8 @@ def test_items_are_pairs_with_labels_if_asked(tmp_path):
     for index in range(6):
         lq, hq, recipe = labelled[index]
         assert torch.equal(hq, ImageFolder(root)[index // 3])
-        noise = torch.rand((1, *hq.shape), generator=torch.Generator().manual_seed(recipe["seed"]))
-        assert torch.equal(lq, (0.8 * hq[None] + 0.2 * noise)[0])
+        grain = torch.rand((1, *hq.shape), generator=torch.Generator().manual_seed(recipe["seed"]))
+        assert torch.equal(lq, (0.8 * hq[None] + 0.2 * grain)[0])
         assert _equal(plain[index], (lq, hq))
         assert _equal(labelled[index - 6], labelled[index])
     assert len({labelled[index][2]["seed"] for index in range(6)}) == 6

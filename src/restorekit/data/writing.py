@@ -51,8 +51,8 @@ def write_degraded(
     ``root``/manifest.jsonl starts with a line about the set; then each picture has a line, in order, with the names and
     SHA-256 of lq and hq and its recipe. Pictures are those of ``DegradedFolder`` with the same arguments.
 
-    A second call goes on where the first one stopped, by Ctrl-C, an error or a killed process, and ends with the same bytes,
-    whatever the number of workers; a finished set is left alone. One call at a time may write to a ``root``.
+    A second call goes on where the first one stopped, by Ctrl-C, an error or a killed process, and ends with the same
+    bytes, whatever the number of workers; a finished set is left alone. One call at a time may write to a ``root``.
 
     Args:
         folder: Folder of clean pictures, or an ``ImageFolder``. A recursive one gives names like ``sub_name``.
