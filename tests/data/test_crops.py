@@ -1,186 +1,19 @@
-"""Data sets: what a folder holds, which pictures belong together, and crops that depend on seed and index alone."""
+"""Aligned random crops that depend on seed and index alone."""
 
 import pickle
 from collections import Counter
-from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from PIL import Image
+from picture_files import noise, write_folder
 from torch.utils.data import DataLoader
 
 from restorekit.data import ImageFolder, PairedFolder, RandomCropPairs
-from restorekit.image.files import write_image
 from restorekit.image.geometry import dihedral
 from restorekit.image.resize import resize_uint8
-
-
-def _noise(*shape: int, dtype: type = np.uint8, seed: int = 0) -> np.ndarray:
-    return np.random.default_rng(seed).integers(0, np.iinfo(dtype).max + 1, shape).astype(dtype)
-
-
-def _folder(root: Path, pictures: dict[str, np.ndarray]) -> Path:
-    for name, array in pictures.items():
-        (root / name).parent.mkdir(parents=True, exist_ok=True)
-        write_image(root / name, array)
-    return root
-
-
-# --- ImageFolder ---
-
-
-def test_a_folder_lists_its_pictures_sorted(tmp_path):
-    names = [
-        "b.png",
-        "a.jpg",
-        "c.PNG",
-        "d.JPeG",
-        "e.tif",
-        "f.webp",
-        "g.bmp",
-        "sub/h.png",
-        ".hidden.png",
-        ".cache/i.png",
-    ]
-    _folder(tmp_path, {name: _noise(4, 5, 3) for name in names})
-    (tmp_path / "notes.txt").write_text("no picture")
-    (tmp_path / "z.png").mkdir()
-    flat = ImageFolder(str(tmp_path))
-    assert [path.name for path in flat.paths] == ["a.jpg", "b.png", "c.PNG", "d.JPeG", "e.tif", "f.webp", "g.bmp"]
-    deep = ImageFolder(tmp_path, recursive=True)
-    assert [path.relative_to(tmp_path).as_posix() for path in deep.paths][-2:] == ["g.bmp", "sub/h.png"]
-    assert len(deep) == len(flat) + 1 == 8
-
-
-def test_items_are_rgb_tensors(tmp_path):
-    colour, grey, fine = _noise(4, 5, 3), _noise(4, 5), _noise(4, 5, 3, dtype=np.uint16)
-    folder = ImageFolder(_folder(tmp_path, {"a.png": colour, "b.png": grey, "c.png": fine}))
-    expected = [colour / 255, np.stack([grey] * 3, axis=2) / 255, fine / 65535]
-    for item, array in zip(folder, expected, strict=True):
-        assert item.shape == (3, 4, 5)
-        np.testing.assert_array_equal(item.permute(1, 2, 0).numpy(), array.astype(np.float32))
-    assert folder.read(1).shape == (4, 5, 3)
-    assert folder.read(2).dtype == np.uint16
-    assert torch.equal(folder[-1], folder[2])
-    with pytest.raises(IndexError):
-        folder[3]
-
-
-def test_folders_that_are_refused(tmp_path):
-    with pytest.raises(NotADirectoryError, match="nowhere is not a folder"):
-        ImageFolder(tmp_path / "nowhere")
-    with pytest.raises(ValueError, match=r"holds no picture; expected files ending in \.bmp"):
-        ImageFolder(tmp_path)
-    _folder(tmp_path, {"a.png": _noise(4, 5, 4), "b.png": _noise(4, 5, 2), "c.png": _noise(4, 5, 3)})
-    (tmp_path / "d.png").write_text("text")
-    (tmp_path / "e.png").symlink_to(tmp_path / "gone.png")
-    folder = ImageFolder(tmp_path, max_pixels=19)
-    with pytest.raises(ValueError, match=r"c\.png.*max_pixels=19"):
-        folder[2]
-    folder = ImageFolder(tmp_path)
-    for index, name in enumerate("ab"):
-        with pytest.raises(ValueError, match=rf"{name}\.png: has an alpha channel"):
-            folder[index]
-    with pytest.raises(ValueError, match=r"d\.png: not a picture"):
-        folder[3]
-    with pytest.raises(FileNotFoundError, match=r"e\.png"):
-        folder[4]
-    with pytest.raises(ValueError, match="max_pixels"):
-        ImageFolder(tmp_path, max_pixels=0)
-
-
-# --- PairedFolder ---
-
-
-def _pair_roots(root: Path, lq: dict[str, tuple[int, int]], hq: dict[str, tuple[int, int]]) -> tuple[Path, Path]:
-    for side, sizes in (("lq", lq), ("hq", hq)):
-        (root / side).mkdir()
-        _folder(root / side, {name: _noise(*size, 3, seed=len(name)) for name, size in sizes.items()})
-    return root / "lq", root / "hq"
-
-
-def test_pairs_by_name(tmp_path):
-    roots = _pair_roots(tmp_path, {"b.png": (4, 5), "a.png": (3, 4)}, {"a.bmp": (9, 12), "b.jpg": (12, 15)})
-    pairs = PairedFolder(*roots)
-    assert pairs.scale == 3
-    assert [(lq.name, hq.name) for lq, hq in pairs.paths] == [("a.png", "a.bmp"), ("b.png", "b.jpg")]
-    assert pairs.sizes == ((3, 4), (4, 5))
-    assert len(pairs) == 2
-    for lq, hq in pairs:
-        assert [3 * side for side in lq.shape[1:]] == list(hq.shape[1:])
-    lq, hq = pairs[0]
-    assert torch.equal(lq, ImageFolder(roots[0])[0])
-    assert torch.equal(hq, ImageFolder(roots[1])[0])
-
-
-def test_pairs_of_equal_size_and_with_the_scale_in_the_name(tmp_path):
-    roots = _pair_roots(tmp_path, {"ax4.png": (4, 5), "b.png": (4, 5)}, {"a.png": (16, 20), "b.png": (16, 20)})
-    assert [lq.name for lq, _ in PairedFolder(*roots, scale=4).paths] == ["ax4.png", "b.png"]
-    with pytest.raises(ValueError, match=r"without one: .*hq/a\.png, .*lq/ax4\.png$"):
-        PairedFolder(*roots)
-    assert PairedFolder(roots[0], roots[0]).scale == 1
-
-
-def test_one_picture_is_the_partner_of_one(tmp_path):
-    roots = _pair_roots(tmp_path, {"ax2.png": (2, 2)}, {"a.png": (4, 4), "ax2.png": (4, 4)})
-    with pytest.raises(ValueError, match=r"without one: .*hq/a\.png$"):
-        PairedFolder(*roots, scale=2)
-
-
-def test_a_remainder_is_cut_off_when_the_scale_is_given(tmp_path):
-    roots = _pair_roots(tmp_path, {"a.png": (4, 5)}, {"a.png": (14, 17)})
-    hq = PairedFolder(*roots, scale=3)[0][1]
-    assert torch.equal(hq, ImageFolder(roots[1])[0][:, :12, :15])
-    with pytest.raises(ValueError, match=r"14 x 17 pixels are not 3 times 4 x 5; make the sizes fit, or give scale="):
-        PairedFolder(*roots)
-
-
-@pytest.mark.parametrize("size", [(11, 15), (12, 18), (15, 15), (8, 10), (4, 5)])
-def test_sizes_that_do_not_belong_together(tmp_path, size):
-    roots = _pair_roots(tmp_path, {"a.png": (4, 5)}, {"a.png": size})
-    with pytest.raises(
-        ValueError, match=rf"lq/a\.png and .*hq/a\.png: {size[0]} x {size[1]} pixels are not 3 times 4 x 5"
-    ):
-        PairedFolder(*roots, scale=3)
-
-
-def test_a_factor_must_fit_all_pairs(tmp_path):
-    roots = _pair_roots(tmp_path, {"a.png": (4, 5), "b.png": (4, 5)}, {"a.png": (8, 10), "b.png": (12, 15)})
-    with pytest.raises(ValueError, match=r"b\.png: 12 x 15 pixels are not 2 times"):
-        PairedFolder(*roots)
-
-
-def test_pairs_that_are_refused(tmp_path):
-    lq = {f"{i}.png": (1, 1) for i in range(9)} | {"only_lq.png": (1, 1)}
-    roots = _pair_roots(tmp_path, lq, {"0.png": (1, 1), "only_hq.png": (1, 1)})
-    with pytest.raises(ValueError, match=r"without one: .*only_hq\.png, .*1\.png, .*4\.png and 5 more"):
-        PairedFolder(*roots)
-    _folder(roots[1], {"0.bmp": _noise(1, 1, 3)})
-    with pytest.raises(ValueError, match=r"0\.bmp and .*0\.png have the same name"):
-        PairedFolder(*roots)
-    with pytest.raises(ValueError, match="scale must be at least 1"):
-        PairedFolder(*roots, scale=0)
-    with pytest.raises(TypeError, match="scale must be an integer"):
-        PairedFolder(*roots, scale=1.5)
-    with pytest.raises(NotADirectoryError, match="nowhere"):
-        PairedFolder(tmp_path / "nowhere", roots[1])
-
-
-def test_sizes_follow_the_exif_orientation(tmp_path):
-    exif = Image.Exif()
-    exif[0x0112] = 6
-    for side, size in (("lq", (4, 6)), ("hq", (12, 8))):
-        (tmp_path / side).mkdir()
-        Image.new("RGB", size).save(tmp_path / side / "a.jpg", exif=exif if side == "lq" else b"")
-    pairs = PairedFolder(tmp_path / "lq", tmp_path / "hq")
-    assert (pairs.sizes, pairs.scale) == (((4, 6),), 2)
-    assert [x.shape for x in pairs[0]] == [(3, 4, 6), (3, 8, 12)]
-
-
-# --- RandomCropPairs ---
 
 
 def _coordinates(height: int, width: int) -> np.ndarray:
@@ -234,7 +67,7 @@ def test_picture_place_and_turn_are_uniform():
 
 
 def test_an_item_depends_on_seed_and_index_alone():
-    pictures = [_noise(40, 50, 3, seed=i) for i in range(3)]
+    pictures = [noise(40, 50, 3, seed=i) for i in range(3)]
     options = {"patch_size": 6, "scale": 2}
     pairs = RandomCropPairs(pictures, length=50, seed=3, **options)
     forwards = list(pairs)
@@ -256,7 +89,7 @@ def test_an_item_depends_on_seed_and_index_alone():
 
 @pytest.mark.parametrize("scale", [2, 3, 4])
 def test_small_pictures_are_cut_from_the_whole_shrunk_one(tmp_path, scale):
-    photo = _noise(31, 45, 3)
+    photo = noise(31, 45, 3)
     height, width = 31 // scale, 45 // scale
     whole = photo[: scale * height, : scale * width]
     small = resize_uint8(whole, 1 / scale)
@@ -268,8 +101,8 @@ def test_small_pictures_are_cut_from_the_whole_shrunk_one(tmp_path, scale):
         [photo / 255],
         [torch.from_numpy(photo).permute(2, 0, 1)],
         [torch.from_numpy(photo / 255).permute(2, 0, 1).float()],
-        ImageFolder(_folder(tmp_path / "8", {"a.png": photo})),
-        ImageFolder(_folder(tmp_path / "16", {"a.png": fine})),
+        ImageFolder(write_folder(tmp_path / "8", {"a.png": photo})),
+        ImageFolder(write_folder(tmp_path / "16", {"a.png": fine})),
     ):
         pairs = RandomCropPairs(pictures, patch_size=size, scale=scale, length=8)
         for lq, hq in pairs:
@@ -296,7 +129,7 @@ def test_pairs_keep_values_that_no_picture_file_holds():
 
 
 def test_grey_pictures_have_their_channel_three_times():
-    for picture in (_noise(9, 9), _noise(9, 9, 1), torch.rand(1, 9, 9)):
+    for picture in (noise(9, 9), noise(9, 9, 1), torch.rand(1, 9, 9)):
         lq, hq = RandomCropPairs([picture], patch_size=2, scale=3, length=1)[0]
         for x in (lq, hq):
             assert x.shape[0] == 3
@@ -304,7 +137,9 @@ def test_grey_pictures_have_their_channel_three_times():
 
 
 def test_paired_folders(tmp_path):
-    roots = _pair_roots(tmp_path, {"a.png": (8, 9), "b.png": (7, 7)}, {"a.png": (16, 19), "b.png": (14, 14)})
+    lq = {"a.png": noise(8, 9, 3), "b.png": noise(7, 7, 3)}
+    hq = {"a.png": noise(16, 19, 3), "b.png": noise(14, 14, 3)}
+    roots = write_folder(tmp_path / "lq", lq), write_folder(tmp_path / "hq", hq)
     folder = PairedFolder(*roots, scale=2)
     pairs = RandomCropPairs(folder, patch_size=7, scale=2, length=40)
     wholes = list(folder)
@@ -319,15 +154,15 @@ def test_paired_folders(tmp_path):
         ]
         assert len(found) == 1
         assert torch.equal(found[0], hq)
-    with pytest.raises(ValueError, match="scale must be that of the paired folder, 2, got 4"):
+    with pytest.raises(ValueError, match="scale must be that of the pairs, 2, got 4"):
         RandomCropPairs(folder, patch_size=2, scale=4, length=1)
     with pytest.raises(ValueError, match=r"lq/b\.png: 7 x 7 pixels at low resolution are too few for patches of 8"):
         RandomCropPairs(folder, patch_size=8, scale=2, length=1)
 
 
 def test_the_cache_is_bounded_and_changes_nothing(tmp_path):
-    pictures = {f"{i}.png": _noise(12, 12, 3, seed=i) for i in range(4)}
-    folder = ImageFolder(_folder(tmp_path, pictures))
+    pictures = {f"{i}.png": noise(12, 12, 3, seed=i) for i in range(4)}
+    folder = ImageFolder(write_folder(tmp_path, pictures))
     one = 3 * (12 * 12 + 6 * 6)
     for budget, kept in ((0, 0), (one - 1, 0), (2 * one, 2), (1 << 30, 4)):
         pairs = RandomCropPairs(folder, patch_size=4, scale=2, length=40, cache_bytes=budget)
@@ -349,7 +184,7 @@ def test_items_do_not_share_memory_with_the_pictures():
 
 
 def test_workers_give_the_same_items(tmp_path):
-    folder = ImageFolder(_folder(tmp_path, {f"{i}.png": _noise(30, 30, 3, seed=i) for i in range(3)}))
+    folder = ImageFolder(write_folder(tmp_path, {f"{i}.png": noise(30, 30, 3, seed=i) for i in range(3)}))
     pairs = RandomCropPairs(folder, patch_size=8, scale=2, length=12, seed=5)
     here = [torch.stack(side) for side in zip(*pairs, strict=True)]
     loader = DataLoader(pairs, batch_size=4, num_workers=2, multiprocessing_context="spawn")
@@ -364,18 +199,18 @@ def test_workers_give_the_same_items(tmp_path):
         (np.zeros((1, 9, 9, 3)), {}, TypeError, "got ndarray"),
         ("photos", {}, TypeError, "got str"),
         (3, {}, TypeError, "got int"),
-        ([_noise(9, 9, 3)], {"patch_size": 0}, ValueError, "patch_size must be at least 1"),
-        ([_noise(9, 9, 3)], {"scale": 0}, ValueError, "scale must be at least 1"),
-        ([_noise(9, 9, 3)], {"scale": 1.5}, TypeError, "scale must be an integer"),
-        ([_noise(9, 9, 3)], {"length": 0}, ValueError, "length must be at least 1"),
-        ([_noise(9, 9, 3)], {"seed": -1}, ValueError, "seed must be at least 0"),
-        ([_noise(9, 9, 3)], {"cache_bytes": -1}, ValueError, "cache_bytes must be at least 0"),
-        ([_noise(9, 9, 3), _noise(7, 9, 3)], {}, ValueError, "picture 1: 3 x 4 pixels .* too few for patches of 4"),
-        ([_noise(9, 9, 4)], {}, ValueError, "picture 0: expected grey or RGB"),
+        ([noise(9, 9, 3)], {"patch_size": 0}, ValueError, "patch_size must be at least 1"),
+        ([noise(9, 9, 3)], {"scale": 0}, ValueError, "scale must be at least 1"),
+        ([noise(9, 9, 3)], {"scale": 1.5}, TypeError, "scale must be an integer"),
+        ([noise(9, 9, 3)], {"length": 0}, ValueError, "length must be at least 1"),
+        ([noise(9, 9, 3)], {"seed": -1}, ValueError, "seed must be at least 0"),
+        ([noise(9, 9, 3)], {"cache_bytes": -1}, ValueError, "cache_bytes must be at least 0"),
+        ([noise(9, 9, 3), noise(7, 9, 3)], {}, ValueError, "picture 1: 3 x 4 pixels .* too few for patches of 4"),
+        ([noise(9, 9, 4)], {}, ValueError, "picture 0: expected grey or RGB"),
         ([np.zeros((9, 9, 3), np.int64)], {}, TypeError, "picture 0: .*int64"),
         ([torch.zeros(9, 9)], {}, ValueError, r"picture 0: .*\(9, 9\)"),
         ([torch.zeros(3, 9, 9, dtype=torch.int64)], {}, TypeError, "picture 0: .*int64"),
-        ([(_noise(3, 4, 3), _noise(9, 9, 3))], {}, ValueError, "picture 0: 3 x 4 pixels"),
+        ([(noise(3, 4, 3), noise(9, 9, 3))], {}, ValueError, "picture 0: 3 x 4 pixels"),
     ],
 )
 def test_crops_that_are_refused(pictures, options, error, message):
@@ -384,13 +219,13 @@ def test_crops_that_are_refused(pictures, options, error, message):
 
 
 def test_pairs_that_do_not_fit_are_named_when_read():
-    pairs = RandomCropPairs([(_noise(9, 9, 3), _noise(20, 18, 3))], patch_size=4, scale=2, length=1)
+    pairs = RandomCropPairs([(noise(9, 9, 3), noise(20, 18, 3))], patch_size=4, scale=2, length=1)
     with pytest.raises(ValueError, match="picture 0: 20 x 18 pixels are not 2 times 9 x 9; give the scale of the pair"):
         pairs[0]
 
 
 def test_a_small_picture_in_a_folder_is_named_at_once(tmp_path):
-    folder = ImageFolder(_folder(tmp_path, {"a.png": _noise(20, 20, 3), "tiny.png": _noise(7, 20, 3)}))
+    folder = ImageFolder(write_folder(tmp_path, {"a.png": noise(20, 20, 3), "tiny.png": noise(7, 20, 3)}))
     with pytest.raises(ValueError, match=r"tiny\.png: 3 x 10 pixels"):
         RandomCropPairs(folder, patch_size=4, scale=2, length=1)
 
@@ -402,7 +237,7 @@ class _Lazy:
         return 2
 
     def __getitem__(self, index: int) -> np.ndarray:
-        return _noise(8 if index else 6, 8, 3)
+        return noise(8 if index else 6, 8, 3)
 
 
 def test_pictures_made_on_demand():
