@@ -15,7 +15,7 @@ from restorekit.image._precision import full_precision
 Mode = Literal["central", "targeted"]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class FrequencyMaskingParams:
     """What ``frequency_masking`` decided.
 

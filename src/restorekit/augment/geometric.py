@@ -11,7 +11,7 @@ from restorekit._random import uniform
 from restorekit.augment._pair import check_pair
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class FlipRotateParams:
     """What ``flip_rotate`` decided.
 
