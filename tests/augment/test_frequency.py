@@ -9,7 +9,8 @@ import torch
 from hypothesis import given, settings
 from torch.autograd import gradcheck
 
-from restorekit.augment import FrequencyMaskingParams, frequency_masking
+from restorekit.augment import frequency_masking
+from restorekit.augment.frequency import FrequencyMaskingParams
 
 
 def seed(number):

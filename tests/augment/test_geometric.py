@@ -5,7 +5,8 @@ import torch
 from hypothesis import given, settings
 from torch.autograd import gradcheck
 
-from restorekit.augment import FlipRotateParams, flip_rotate
+from restorekit.augment import flip_rotate
+from restorekit.augment.geometric import FlipRotateParams
 from restorekit.image import DIHEDRAL, dihedral
 
 

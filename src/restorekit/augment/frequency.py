@@ -19,7 +19,7 @@ Mode = Literal["central", "targeted"]
 class FrequencyMaskingParams:
     """What ``frequency_masking`` decided.
 
-    Attributes:
+    Args:
         inner: Radius where the band of each picture begins, (N,) float32, 1 being the highest frequency.
         outer: Radius where it ends, (N,) float32; one that is not above ``inner`` leaves the picture as it is.
     """
@@ -90,8 +90,9 @@ def frequency_masking(
             that steer the draws are not looked at.
 
     Returns:
-        The masked ``lq``, a new tensor of its own size, which may leave [0, 1]; ``hq`` itself; and
-        ``FrequencyMaskingParams`` if asked for.
+        The masked ``lq``, a new tensor of its own size, which may leave [0, 1]; ``hq`` itself; then,
+        if asked for, what was decided (``inner`` and ``outer``, (N,) float32; ``inner == outer`` for a picture left
+        out).
 
     Raises:
         TypeError: ``lq`` or ``hq`` is not a real floating-point tensor, or an argument is not what its name says.

@@ -15,8 +15,8 @@ from restorekit.augment._pair import check_pair
 class FlipRotateParams:
     """What ``flip_rotate`` decided.
 
-    Attributes:
-        k: Which of the eight each picture went through, numbered as in ``image.dihedral``, (N,) int64; 0 leaves it.
+    Args:
+        k: Which of the eight each picture went through, (N,) int64, numbered as in ``image.dihedral``.
     """
 
     k: Tensor
@@ -72,7 +72,8 @@ def flip_rotate(
             ``same_on_batch`` are not looked at.
 
     Returns:
-        ``lq`` and ``hq``, flipped and turned, new tensors; and ``FlipRotateParams`` if asked for.
+        ``lq`` and ``hq``, flipped and turned, new tensors; then, if asked for, what was decided (``k``, (N,)
+        int64, numbered as in ``image.dihedral``).
 
     Raises:
         TypeError: ``lq`` or ``hq`` is not a real floating-point tensor, or an argument is not what its name says.

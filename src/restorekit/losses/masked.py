@@ -30,8 +30,8 @@ def masked_loss(
     Args:
         prediction: Restored pictures (N, C, H, W).
         target: The true pictures, of the same shape, dtype and device.
-        mask: What is kept, (N, 1, h, w), 1 or True; erased pixels are 0 or False. H and W are one integer multiple of
-            h and w, by which the mask is enlarged by nearest neighbour.
+        mask: What is kept, as ``cutout`` returns it, (N, 1, h, w), 1 or True; erased pixels are 0 or False. H and W are
+            one integer multiple of h and w, by which the mask is enlarged by nearest neighbour.
         loss: Any ``(prediction, target)`` to scalar; for ``reduction="kept"`` one that takes ``reduction="none"`` and
             then returns a value for each element, as those of torch do.
         reduction: "mean": that of ``loss`` over all pixels, the erased ones among them, which count as met: the more is
