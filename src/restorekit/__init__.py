@@ -8,7 +8,19 @@ from types import ModuleType
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from restorekit import augment, data, degrade, evaluation, image, inference, layers, metrics, models, train
+    from restorekit import (
+        augment,
+        data,
+        degrade,
+        evaluation,
+        image,
+        inference,
+        layers,
+        losses,
+        metrics,
+        models,
+        train,
+    )
 
 __version__ = "0.1.0"
 
@@ -21,6 +33,7 @@ __all__ = [
     "image",
     "inference",
     "layers",
+    "losses",
     "metrics",
     "models",
     "train",
