@@ -22,6 +22,7 @@ PRIVATE = {
     "_check.py": "tests/test_check.py",
     "_random.py": "tests/test_random.py",
     "augment/_pair.py": "tests/augment/test_cutblur.py",
+    "augment/_pool.py": "tests/augment/test_mixture.py",
     "degrade/_level.py": "tests/degrade/test_level.py",
     "image/_precision.py": "tests/image/test_filters.py",
     "image/_taps.py": "tests/image/test_resize.py",
