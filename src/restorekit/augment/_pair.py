@@ -176,12 +176,16 @@ def span(ratio: Tensor, position: Tensor, size: int) -> Pair:
     return start.long(), (start + length).long()
 
 
-def box_mask(box: Tensor, size: tuple[int, int], scale: int = 1) -> Tensor:
-    """Mark boxes (N, 4) of a picture of ``size``, both enlarged by ``scale``: (N, 1, H, W) of bool."""
+def box_map(box: Tensor, size: tuple[int, int], scale: int, outside: Tensor | float, step: Tensor | float) -> Tensor:
+    """``outside``, and ``outside + step`` in boxes (N, 4) of a picture of ``size``, enlarged: (N, 1, H, W) of float32.
+
+    Outside and step are given for each picture (N,) or for all. One pass, as masks of bool are slow to combine.
+    """
     top, left, bottom, right = (box * scale).unsqueeze(-1).unbind(1)
     row, column = (torch.arange(side * scale, device=box.device) for side in size)
-    rows, columns = (row >= top) & (row < bottom), (column >= left) & (column < right)
-    return (rows[:, :, None] & columns[:, None, :]).unsqueeze(1)
+    rows, columns = ((row >= top) & (row < bottom)).float(), ((column >= left) & (column < right)).float()
+    outside, step = (torch.as_tensor(value, device=box.device).float().view(-1, 1) for value in (outside, step))
+    return torch.addcmul(outside.unsqueeze(-1), (rows * step)[:, :, None], columns[:, None, :]).unsqueeze(1)
 
 
 def per_picture(value: Tensor) -> Tensor:
@@ -227,9 +231,12 @@ def enlarged(x: Tensor, scale: int) -> Tensor:
     return rows.unsqueeze(3).expand(-1, -1, -1, scale, -1).reshape(n, c, h * scale, -1)
 
 
-def lerp_enlarged(lq: Tensor, hq: Tensor, mask: Tensor, scale: int) -> Tensor:
-    """``hq`` where ``mask``, else ``lq``, both enlarged by nearest neighbour to the size of ``hq``: a new tensor."""
-    weight = mask.to(hq.dtype)
+def lerp_enlarged(lq: Tensor, hq: Tensor, share: Tensor, scale: int) -> Tensor:
+    """``lq + share * (hq - lq)`` with ``lq`` and ``share`` enlarged by nearest neighbour to ``hq``: a new tensor.
+
+    Exactly ``lq`` where the share is 0 and ``hq`` where it is 1.
+    """
+    weight = share.to(hq.dtype)
     if scale == 1:
         return torch.lerp(lq, hq, weight)
     # Only the width is repeated in memory; rows are repeated by broadcasting: (N, C, H, scale, W * scale).

@@ -11,10 +11,9 @@ from restorekit.augment._pair import (
     Pair,
     Source,
     Strength,
-    box_mask,
+    box_map,
     check_pair,
     lerp_enlarged,
-    per_picture,
     replayed,
     scale_of,
     taken,
@@ -34,9 +33,10 @@ class CutBlurParams(Decisions):
     inside: Tensor
 
     def apply(self, lq: Tensor, hq: Tensor, rows: Tensor | None = None) -> Pair:
-        box = box_mask(self.box, (lq.shape[-2], lq.shape[-1]))
-        mask = per_picture(self.applied) & (box == per_picture(self.inside))
-        return lerp_enlarged(taken(lq, rows), taken(hq, rows), mask, scale_of(lq, hq)), hq
+        outside = self.applied & ~self.inside
+        step = self.applied.float() - 2 * outside.float()
+        share = box_map(self.box, (lq.shape[-2], lq.shape[-1]), 1, outside, step)
+        return lerp_enlarged(taken(lq, rows), taken(hq, rows), share, scale_of(lq, hq)), hq
 
 
 def draw_cutblur(source: Source, *, alpha: float = 0.7, p: float = 1.0) -> CutBlurParams:

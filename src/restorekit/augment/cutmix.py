@@ -12,10 +12,9 @@ from restorekit.augment._pair import (
     Pair,
     Source,
     Strength,
-    box_mask,
+    box_map,
     check_pair,
     mixed,
-    per_picture,
     replayed,
     scale_of,
 )
@@ -27,13 +26,15 @@ class _BoxParams(Decisions):
     box: Tensor
 
     def apply(self, lq: Tensor, hq: Tensor, rows: Tensor | None = None) -> Pair:
-        size = lq.shape[-2], lq.shape[-1]
-        share, share_hq = (self._share(size, scale) for scale in (1, scale_of(lq, hq)))
+        size, scale = (lq.shape[-2], lq.shape[-1]), scale_of(lq, hq)
+        outside, step = self._shares()
+        share = box_map(self.box, size, 1, outside, step)
+        share_hq = share if scale == 1 else box_map(self.box, size, scale, outside, step)
         return mixed(lq, self.partner, share, rows), mixed(hq, self.partner, share_hq, rows)
 
     @abstractmethod
-    def _share(self, size: tuple[int, int], scale: int) -> Tensor:
-        """How much of each pixel is the picture itself (N, 1, H, W)."""
+    def _shares(self) -> tuple[Tensor | float, Tensor]:
+        """How much of a picture is itself outside its box, and how much more inside."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,8 +46,8 @@ class CutMixParams(_BoxParams):
         box: Top, left, bottom and right in pixels of ``lq`` (N, 4); the last two lie behind the box.
     """
 
-    def _share(self, size: tuple[int, int], scale: int) -> Tensor:
-        return ~(box_mask(self.box, size, scale) & per_picture(self.applied))
+    def _shares(self) -> tuple[Tensor | float, Tensor]:
+        return 1.0, -self.applied.float()
 
 
 @dataclass(frozen=True, eq=False)
@@ -63,9 +64,10 @@ class CutMixupParams(_BoxParams):
     share: Tensor
     inside: Tensor
 
-    def _share(self, size: tuple[int, int], scale: int) -> Tensor:
-        blended = box_mask(self.box, size, scale) == per_picture(self.inside)
-        return torch.where(blended & per_picture(self.applied), per_picture(self.share), 1.0)
+    def _shares(self) -> tuple[Tensor | float, Tensor]:
+        lost = torch.where(self.applied, 1 - self.share, 0.0)
+        # share + (1 - share) is exactly 1 for floats in [0, 1]: what is not blended stays bit for bit.
+        return torch.where(self.applied & ~self.inside, self.share, 1.0), torch.where(self.inside, -lost, lost)
 
 
 def draw_cutmix(source: Source, *, alpha: float = 0.7, p: float = 1.0) -> CutMixParams:

@@ -12,7 +12,7 @@ from restorekit.augment._pair import (
     Options,
     Pair,
     Source,
-    box_mask,
+    box_map,
     check_pair,
     enlarged,
     per_picture,
@@ -56,7 +56,7 @@ def draw_cutout(source: Source, *, alpha: float | None = None, p: float = 1.0, s
     if shape == "pixels":
         keep = source.uniform(1, *source.size) >= alpha
     else:
-        keep = ~box_mask(source.box(alpha, deviation=0), source.size)
+        keep = box_map(source.box(alpha, deviation=0), source.size, 1, outside=1.0, step=-1.0).bool()
     return CutoutParams(source.applied(p, alpha), source.size, keep)
 
 
