@@ -21,7 +21,7 @@ VAGUE = {"utils", "util", "common", "core", "helpers", "helper", "misc", "tools"
 PRIVATE = {
     "_check.py": "tests/test_check.py",
     "_random.py": "tests/test_random.py",
-    "augment/_pair.py": "tests/augment/test_cutblur.py",
+    "augment/_pair.py": "tests/augment/test_pair.py",
     "augment/_pool.py": "tests/augment/test_mixture.py",
     "degrade/_level.py": "tests/degrade/test_level.py",
     "image/_precision.py": "tests/image/test_filters.py",

@@ -226,9 +226,8 @@ def enlarged(x: Tensor, scale: int) -> Tensor:
     """Each pixel ``scale`` times on both axes; ``x`` itself for 1."""
     if scale == 1:
         return x
-    n, c, h, _ = x.shape
-    rows = x.repeat_interleave(scale, -1)
-    return rows.unsqueeze(3).expand(-1, -1, -1, scale, -1).reshape(n, c, h * scale, -1)
+    rows = x.repeat_interleave(scale, -1).unsqueeze(3).expand(-1, -1, -1, scale, -1)
+    return rows.clone(memory_format=torch.contiguous_format).flatten(2, 3)
 
 
 def lerp_enlarged(lq: Tensor, hq: Tensor, share: Tensor, scale: int) -> Tensor:
