@@ -21,8 +21,6 @@ PRESETS: dict[str, tuple[float, tuple[float, ...] | None]] = {
     "small-model": (0.2, None),
 }
 
-_Part = tuple[Tensor | None, Tensor]  # rows of the batch (all for None) and what they become
-
 
 @dataclass(frozen=True, eq=False)
 class MixtureParams:
@@ -224,40 +222,42 @@ class Mixture:
         return replay
 
     def _apply(self, lq: Tensor, hq: Tensor, params: MixtureParams) -> Pair:
-        small: list[_Part] = []
-        large: list[_Part] = []
-        clean: list[_Part] = []
-        for index, (entry, part) in enumerate(zip(self.methods, params.parts, strict=True)):
-            if part is not None:
-                rows = params.rows(index, lq.device)
-                damaged, target = entry.apply(part, lq, hq, rows)
-                (large if entry.enlarges else small).append((rows, damaged))
-                if target is not hq:
-                    clean.append((rows, target))
         scale = scale_of(lq, hq)
-        if self.enlarges and scale > 1:
-            return _assembled(enlarged(_assembled(lq, small), scale), large, fresh=True), _assembled(hq, clean)
-        return _assembled(lq, small + large), _assembled(hq, clean)
+        damaged, clean = _Filled(lq), _Filled(hq)
+        for enlarges in (False, True):  # what comes at the size of hq needs the others enlarged
+            if enlarges and self.enlarges:
+                damaged = _Filled(enlarged(damaged.value, scale), own=damaged.own or scale > 1)
+            for index, (entry, part) in enumerate(zip(self.methods, params.parts, strict=True)):
+                if part is not None and entry.enlarges == enlarges:
+                    rows = params.rows(index, lq.device)
+                    out, target = entry.apply(part, lq, hq, rows)
+                    damaged.put(rows, out)
+                    if target is not hq:
+                        clean.put(rows, target)
+        return damaged.value, clean.value
 
 
-def _assembled(x: Tensor, parts: Sequence[_Part], *, fresh: bool = False) -> Tensor:
-    """A batch with some of its rows replaced: ``x`` itself if it is nobody else's or there is nothing to replace."""
-    out = x if fresh or not parts else None
-    for rows, part in parts:
+class _Filled:
+    """A batch of which rows are replaced one group after the other, in a copy unless it is our own."""
+
+    def __init__(self, x: Tensor, *, own: bool = False) -> None:
+        self.value, self.own = x, own
+
+    def put(self, rows: Tensor | None, part: Tensor) -> None:
         if rows is None:
-            return part
-        out = x.clone() if out is None else out
-        out.index_copy_(0, rows, part)
-    return x if out is None else out
+            self.value = part
+            return
+        if not self.own:
+            self.value, self.own = self.value.clone(), True
+        self.value.index_copy_(0, rows, part)
 
 
 def _mask(lq: Tensor, hq: Tensor, params: MixtureParams) -> Tensor:
-    parts = [
-        (params.rows(index, lq.device), part.to(lq.device).mask(lq, hq))
-        for index, part in enumerate(params.parts)
-        if isinstance(part, CutoutParams)
-    ]
-    return _assembled(lq.new_ones(len(hq), 1, *hq.shape[-2:]), parts, fresh=True)
+    mask = _Filled(lq.new_ones(len(hq), 1, *hq.shape[-2:]), own=True)
+    for index, part in enumerate(params.parts):
+        if isinstance(part, CutoutParams):
+            mask.put(params.rows(index, lq.device), part.to(lq.device).mask(lq, hq))
+    return mask.value
 
 
 def _checked_ratios(ratios: Sequence[float] | None, count: int) -> tuple[float, ...]:
