@@ -71,7 +71,7 @@ def cutblur(
     enlarged by nearest neighbour, and the box never cuts through one of its pixels. The target stays as it is.
 
     Args:
-        lq: Damaged pictures (N, C, H, W), any float dtype.
+        lq: Damaged pictures (N, C, H, W), any float dtype, finite.
         hq: Clean pictures (N, C, s*H, s*W) for an integer s >= 1; same dtype and device.
         alpha: Mean side of the box as a share of the picture's, in [0, 1]; 0 switches the augmentation off.
         p: Probability that a picture is augmented, in [0, 1].

@@ -56,7 +56,7 @@ def mixup(
     Partners are a random permutation of the batch, so that a picture may be its own and a batch of one stays.
 
     Args:
-        lq: Damaged pictures (N, C, H, W), any float dtype.
+        lq: Damaged pictures (N, C, H, W), any float dtype, finite.
         hq: Clean pictures (N, C, s*H, s*W) for an integer s >= 1; same dtype and device.
         alpha: In [0, 1000]: above 1 shares gather around 1/2, below 1 at 0 and 1; 0 switches the augmentation off.
         p: Probability that a picture is augmented, in [0, 1].
