@@ -25,6 +25,8 @@ PRIVATE = {
     "data/_manifest.py": "tests/data/test_writing.py",
     "data/_pictures.py": "tests/data/test_crops.py",
     "data/_resuming.py": "tests/data/test_writing.py",
+    "augment/_pair.py": "tests/augment/test_pair.py",
+    "augment/_pool.py": "tests/augment/test_mixture.py",
     "degrade/_level.py": "tests/degrade/test_level.py",
     "image/_precision.py": "tests/image/test_filters.py",
     "image/_taps.py": "tests/image/test_resize.py",

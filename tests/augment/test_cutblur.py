@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from torch.autograd import gradcheck
 
 from restorekit.augment import cutblur
-from restorekit.augment._pair import spans
+from restorekit.augment._pair import span
 
 
 def seed(number):
@@ -145,10 +145,9 @@ def test_place_is_uniform_and_reaches_every_corner():
 @pytest.mark.parametrize("ratio", [0.0, 0.2, 0.7, 1.0])
 def test_a_box_at_the_last_place_is_still_inside(size, ratio):
     last = torch.nextafter(torch.tensor([1.0]), torch.tensor([0.0]))
-    marked = spans(torch.tensor([ratio]), last, size)[0]
+    start, end = span(torch.tensor([ratio]), last, size)
     length = math.floor(np.float32(ratio) * np.float32(size))
-    assert int(marked.sum()) == length
-    assert bool(marked[size - length :].all())
+    assert (int(start), int(end)) == (size - length, size)
 
 
 def test_alpha_one_is_all_or_nearly_all_of_the_picture():
@@ -282,3 +281,18 @@ def test_bad_pair(lq, hq, error, match):
 def test_bad_generator():
     with pytest.raises(TypeError, match="generator"):
         cutblur(LQ, HQ, generator=0)
+
+
+@pytest.mark.parametrize("scale", [1, 3])
+def test_the_decisions_say_what_was_done(scale):
+    lq, hq = torch.zeros(40, 1, 7, 9), torch.ones(40, 1, 7 * scale, 9 * scale)
+    out, _, params = cutblur(lq, hq, alpha=0.6, p=0.5, generator=seed(15), return_params=True)
+    assert params.size == (7, 9)
+    assert set(params.applied.tolist()) == set(params.inside.tolist()) == {False, True}
+    for picture, applied, box, inside in zip(out[:, 0], params.applied, params.box, params.inside, strict=True):
+        top, left, bottom, right = (box * scale).tolist()
+        expected = torch.zeros_like(picture)
+        if applied:
+            expected += not inside
+            expected[top:bottom, left:right] = float(inside)
+        assert torch.equal(picture, expected)
