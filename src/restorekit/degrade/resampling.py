@@ -41,7 +41,7 @@ def low_pass(
     work = x.to(torch.promote_types(x.dtype, torch.float32))
     height, width = x.shape[-2:]
     out = []
-    for picture, ratio in zip(work.split(1), ratios, strict=True):
+    for picture, ratio in zip(work.unsqueeze(1), ratios, strict=True):
         size = (max(1, round(ratio * height)), max(1, round(ratio * width)))
         small = resize(picture, size=size, kernel=kernel, antialias=antialias)
         out.append(picture if size == (height, width) else resize(small, size=(height, width), kernel=kernel))

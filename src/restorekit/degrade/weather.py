@@ -82,8 +82,8 @@ def haze(
         x: Pictures (N, C, H, W) in [0, 1].
         level: Scattering coefficient per unit of depth, in [0, 10]; a number or one for each picture (N,).
         airlight: Brightness of the air, in [0, 1]; a number or one for each picture (N,).
-        depth: Distance (N, 1, H, W), or (1, 1, H, W) for all, at least 0, in any unit. None draws one in [0, 10]: nearer
-            at the bottom, farther at the top, uneven in between, for which a ``level`` of 0.04 to 0.2 is light to dense.
+        depth: Distance (N, 1, H, W), or (1, 1, H, W) for all, at least 0, in any unit. None draws one in [0, 10], near
+            at the bottom, far at the top and uneven in between, for which a ``level`` of 0.04 to 0.2 is light to dense.
         generator: Source of a drawn depth.
 
     Returns:
@@ -94,8 +94,8 @@ def haze(
         ValueError: A number is outside its range or has the wrong length, or ``depth`` has the wrong shape.
 
     Example:
-        >>> haze(torch.zeros(1, 1, 1, 2), 1.0, depth=torch.tensor([[[[0.0, 100.0]]]])).tolist()
-        [[[[0.0, 0.8999999761581421]]]]
+        >>> haze(torch.zeros(1, 1, 1, 2), 1.0, airlight=1.0, depth=torch.tensor([[[[0.0, 100.0]]]])).tolist()
+        [[[[0.0, 1.0]]]]
     """
     check_batch(x)
     check_generator(generator)
@@ -120,7 +120,7 @@ def _given_depth(depth: Tensor, x: Tensor) -> Tensor:
 def _drawn_depth(x: Tensor, generator: torch.Generator | None) -> Tensor:
     n, _, height, width = x.shape
     coarse = uniform((n, 1, _GRID, _GRID), device=x.device, generator=generator)
-    uneven = torch.cat([resize(picture, size=(height, width)) for picture in coarse.split(1)]).clamp(0, 1)
+    uneven = torch.cat([resize(picture, size=(height, width)) for picture in coarse.unsqueeze(1)]).clamp(0, 1)
     # From the top downwards, at the centres of the rows.
     ramp = 1 - (torch.arange(height, device=x.device) + 0.5) / height
     return _FAR * (0.7 * ramp[:, None] + 0.3 * uneven)
