@@ -1,5 +1,6 @@
 """What a denoiser leaves of a clean picture: fine texture smoothed away."""
 
+import numpy as np
 import torch
 from skimage.restoration import denoise_nl_means
 from torch import Tensor
@@ -44,11 +45,9 @@ def nlm_denoise(
     widths = per_picture(level, "level", x, 0, 1, above=True).flatten().tolist()
     pictures = x.detach().to("cpu", torch.promote_types(x.dtype, torch.float32)).movedim(1, -1).numpy()
     out = [
-        torch.from_numpy(
-            denoise_nl_means(
-                picture, patch_size, patch_distance, h=width, fast_mode=fast_mode, sigma=0.0, channel_axis=-1
-            )
-        )
+        denoise_nl_means(picture, patch_size, patch_distance, h=width, fast_mode=fast_mode, channel_axis=-1)
         for picture, width in zip(pictures, widths, strict=True)
     ]
-    return finished(torch.stack(out).movedim(-1, 1).to(x.device).contiguous(), x, clip=False)
+    # scikit-image drops axes of length 1.
+    clean = torch.from_numpy(np.stack(out).reshape(pictures.shape)).movedim(-1, 1)
+    return finished(clean.to(x.device).contiguous(), x, clip=False)

@@ -13,9 +13,7 @@ def _outside(size: int, radius: int, border: Border, device: torch.device) -> tu
     """Which pixels of a row of ``size`` stand in for the ``radius`` places before it and after it."""
     place = torch.arange(radius, device=device)
     place = torch.stack([place - radius, place + size])
-    if border == "replicate":
-        place = place.clamp(0, size - 1)
-    elif border == "circular":
+    if border == "circular":
         place = place % size
     else:
         # To and fro as often as needed: a row may be shorter than the radius, and one pixel reflects onto itself.
@@ -31,5 +29,9 @@ def extend(x: Tensor, radius: int, dim: int, border: Border) -> Tensor:
         return x
     if border == "zero":
         return F.pad(x, (radius, radius) if dim == -1 else (0, 0, radius, radius))
+    if border == "replicate":
+        shape = [radius if i == x.ndim + dim else size for i, size in enumerate(x.shape)]
+        first, last = x.narrow(dim, 0, 1), x.narrow(dim, x.shape[dim] - 1, 1)
+        return torch.cat([first.expand(shape), x, last.expand(shape)], dim)
     before, after = _outside(x.shape[dim], radius, border, x.device)
     return torch.cat([x.index_select(dim, before), x, x.index_select(dim, after)], dim)
