@@ -5,6 +5,7 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+from torch.autograd import forward_ad
 
 from restorekit.image._border import extend
 
@@ -12,6 +13,7 @@ _BLOCK = 16  # outputs of one product: as fast as 32 for short kernels, and litt
 # A BLAS shares out long sums and thin products between threads, which rounds otherwise with every number of threads.
 # Sums of at most this many terms, and products at least a block wide, are left whole.
 _TERMS = 64
+_PLANE = 64 * 64  # pixels; with smaller planes the calls cost more than the arithmetic saves
 
 
 def _band(kernel: Tensor) -> list[Tensor]:
@@ -111,3 +113,14 @@ def slide(x: Tensor, kernel: Tensor, dim: int) -> Tensor:
         return _correlate(x, kernel, dim)
     out: Tensor = _Slide.apply(x, kernel, dim)  # type: ignore[no-untyped-call]
     return out
+
+
+def pays(x: Tensor) -> bool:
+    """Whether ``slide`` is quicker on planes like those of ``x`` (N, C, H, W) than sums of slices, and may be used.
+
+    It writes into blocks of its result, which neither a compiler nor ``torch.func`` nor forward mode can follow.
+    """
+    if torch.compiler.is_compiling() or x.device.type != "cpu" or x.shape[-2] * x.shape[-1] < _PLANE:
+        return False
+    tangent = forward_ad.unpack_dual(x).tangent  # type: ignore[no-untyped-call]
+    return tangent is None and not torch._C._are_functorch_transforms_active()
