@@ -264,3 +264,42 @@ def test_autocast_does_not_blur_the_arithmetic():
     with torch.autocast("cpu", torch.bfloat16):
         filtered = filter2d(x, kernel)
     assert torch.equal(filtered, filter2d(x, kernel))
+
+
+@pytest.mark.parametrize("border", BORDERS)
+def test_large_planes_equal_scipy(border):
+    """On a CPU they are products with bands, whole and overlapping blocks."""
+    x, ky, kx = rand(1, 2, 71, 90), rand(5, seed=1), rand(11, seed=2)
+    result = filter_separable(x, ky, kx, border=border)
+    torch.testing.assert_close(result, expected(x, ky[:, None] * kx, border), rtol=0, atol=1e-12)
+
+
+def test_gradients_of_large_planes_and_their_kernels():
+    x = rand(1, 1, 64, 64).requires_grad_()
+    ky, kx = rand(3, seed=1).requires_grad_(), rand(5, seed=2).requires_grad_()
+    assert gradcheck(filter_separable, (x, ky, kx), fast_mode=True)
+
+
+@pytest.mark.filterwarnings("ignore:There is a performance drop")
+@pytest.mark.filterwarnings("ignore:.torch.jit.script:DeprecationWarning")  # torch's own, on its first forward mode
+def test_large_planes_under_transforms_and_compilers():
+    x, kernel = rand(3, 1, 2, 64, 64), gaussian_kernel1d(5, 1.0, dtype=torch.float64)
+
+    def energy(x):
+        return filter_separable(x, kernel, kernel).square().sum()
+
+    by_vmap = torch.vmap(torch.func.grad(energy))(x)
+    for one, gradient in zip(x, by_vmap, strict=True):
+        one.requires_grad_()
+        (theirs,) = torch.autograd.grad(energy(one), one)
+        torch.testing.assert_close(gradient, theirs)
+    _, tangent = torch.func.jvp(energy, (x[0].detach(),), (x[1].detach(),))
+    torch.testing.assert_close(tangent, (by_vmap[0] * x[1].detach()).sum())
+    exported = torch.export.export(_Filter(), (x[0].detach(),)).module()
+    torch.testing.assert_close(exported(x[1].detach()), filter_separable(x[1].detach(), kernel, kernel))
+
+
+class _Filter(torch.nn.Module):
+    def forward(self, x):
+        kernel = gaussian_kernel1d(5, 1.0, dtype=torch.float64)
+        return filter_separable(x, kernel, kernel)

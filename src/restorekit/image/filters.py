@@ -1,16 +1,16 @@
 """Gaussian kernels, and filtering with a choice of what lies beyond the border."""
 
 import math
-from typing import Literal, get_args
+from typing import get_args
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from restorekit._check import check_batch, check_integer, check_interval
+from restorekit.image._bands import pays, slide
+from restorekit.image._border import Border, extend
 from restorekit.image._precision import full_precision
-
-Border = Literal["reflect", "symmetric", "replicate", "zero", "circular", "valid"]
 
 
 def _check_odd(size: int, name: str) -> None:
@@ -108,42 +108,24 @@ def gaussian_kernel2d(
     return (weight / weight.sum()).to(dtype)
 
 
-def _outside(size: int, radius: int, border: Border, device: torch.device) -> tuple[Tensor, Tensor]:
-    """Which pixels of a row of ``size`` stand in for the ``radius`` places before it and after it."""
-    place = torch.arange(radius, device=device)
-    place = torch.stack([place - radius, place + size])
-    if border == "replicate":
-        place = place.clamp(0, size - 1)
-    elif border == "circular":
-        place = place % size
-    else:
-        # To and fro as often as needed: a row may be shorter than the radius, and one pixel reflects onto itself.
-        last = 2 * size - 1 if border == "symmetric" else 2 * size - 2
-        place = place % (last + 1 if border == "symmetric" else max(last, 1))
-        place = torch.minimum(place, last - place)
-    return place[0], place[1]
-
-
-def _extend(x: Tensor, radius: int, dim: int, border: Border) -> Tensor:
-    """Add ``radius`` pixels on both sides of axis ``dim`` (-2 or -1)."""
-    if border == "valid" or radius == 0:
-        return x
-    if border == "zero":
-        return F.pad(x, (radius, radius) if dim == -1 else (0, 0, radius, radius))
-    before, after = _outside(x.shape[dim], radius, border, x.device)
-    return torch.cat([x.index_select(dim, before), x, x.index_select(dim, after)], dim)
-
-
 def _correlate(x: Tensor, kernel: Tensor, dim: int, border: Border) -> Tensor:
     """Slide ``kernel`` (K,) along axis ``dim`` (-2 or -1)."""
     size = kernel.shape[0]
-    x = _extend(x, size // 2, dim, border)
+    x = extend(x, size // 2, dim, border)
     length = x.shape[dim] - size + 1
     # A sum of shifted slices: on a CPU 10 times as fast as a one-channel conv2d, and never in TF32 on a GPU.
     out = x.narrow(dim, 0, length) * kernel[0]
     for i in range(1, size):
         out.addcmul_(x.narrow(dim, i, length), kernel[i])
     return out
+
+
+def _correlate_planes(x: Tensor, kernel: Tensor, dim: int, border: Border) -> Tensor:
+    """The same by products with bands, whose backward pass is a correlation too: 2 to 4 times as fast on a CPU."""
+    planes = extend(x.flatten(0, 1), kernel.shape[0] // 2, dim, border)
+    with full_precision(x.device):
+        out = slide(planes, kernel, dim)
+    return out.view(*x.shape[:2], *out.shape[1:])
 
 
 def _check_filter(x: Tensor, kernels: dict[str, Tensor], size: tuple[int, ...], border: Border) -> None:
@@ -196,7 +178,7 @@ def filter2d(x: Tensor, kernel: Tensor, *, border: Border = "reflect") -> Tensor
     if kernel.ndim == 3 and kernel.shape[0] != n:
         raise ValueError(f"kernel must hold one kernel for each of the {n} pictures, got {kernel.shape[0]}")
     work = x.to(torch.promote_types(x.dtype, torch.float32))
-    work = _extend(_extend(work, height // 2, -2, border), width // 2, -1, border)
+    work = extend(extend(work, height // 2, -2, border), width // 2, -1, border)
     weight = kernel.to(work.dtype).expand(n, height, width).repeat_interleave(channels, dim=0)
     # One group per plane, (1, N*C, H, W): a depthwise convolution.
     with full_precision(work.device):
@@ -231,5 +213,6 @@ def filter_separable(x: Tensor, kernel_y: Tensor, kernel_x: Tensor, *, border: B
         _check_kernel(kernel, name, (1,), "(K,)")
     _check_filter(x, kernels, (kernel_y.shape[0], kernel_x.shape[0]), border)
     work = x.to(torch.promote_types(x.dtype, torch.float32))
-    work = _correlate(work, kernel_y.to(work.dtype), -2, border)
-    return _correlate(work, kernel_x.to(work.dtype), -1, border).to(x.dtype)
+    correlate = _correlate_planes if pays(work) else _correlate
+    work = correlate(work, kernel_y.to(work.dtype), -2, border)
+    return correlate(work, kernel_x.to(work.dtype), -1, border).to(x.dtype)
