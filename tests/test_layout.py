@@ -23,6 +23,8 @@ PRIVATE = {
     "_random.py": "tests/test_random.py",
     "augment/_pair.py": "tests/augment/test_cutblur.py",
     "degrade/_level.py": "tests/degrade/test_level.py",
+    "degrade/_pieces.py": "tests/degrade/test_tone.py",
+    "degrade/_search.py": "tests/degrade/test_at_psnr.py",
     "image/_precision.py": "tests/image/test_filters.py",
     "image/_taps.py": "tests/image/test_resize.py",
     "inference/_pictures.py": "tests/inference/test_restore.py",
