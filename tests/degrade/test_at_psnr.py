@@ -164,8 +164,11 @@ UNREACHABLE = [
     (lambda x, level: x + 0.5, pictures(), 30, "even the weakest level"),
     (lambda x, level: x + round(level) / 2, pictures(), 20, "the error jumps there"),
     ("brightness", pictures(), 500, "finer than torch.float32 can show"),
-    ("brightness", pictures() * float("nan"), 20, "are there NaN"),
-    ("noise", pictures() / 0, 20, "are there NaN"),
+    ("contrast", pictures(), 1e5, "finer than torch.float32 can show"),
+    ("blur", pictures(), 1e5, "finer than torch.float32 can show"),
+    ("brightness", torch.cat([WHITE, WHITE * float("nan")]), 20, "picture 1 must hold finite numbers"),
+    ("noise", pictures() / 0, 20, "picture 0 must hold finite numbers"),
+    (lambda x, level: x * float("nan"), pictures(), 20, "are there NaN"),
 ]
 
 
@@ -221,3 +224,13 @@ def test_one_pixel(family):
             at_psnr(family, x, 30)
     else:
         np.testing.assert_allclose(psnr(at_psnr(family, x, 30, generator=seed(1)), x), 30, atol=0.01)
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs CUDA")
+@families
+def test_on_a_gpu_as_on_a_cpu(family):
+    x = pictures()
+    out, level = at_psnr(family, x.cuda(), 25, return_level=True, generator=seed(1))
+    assert out.device.type == level.device.type == "cuda"
+    np.testing.assert_allclose(psnr(out.cpu(), x), 25, atol=0.01)
+    torch.testing.assert_close(out.cpu(), at_psnr(family, x, 25, generator=seed(1)), rtol=0, atol=1e-3)

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from torch.autograd import gradcheck
 
 from restorekit.degrade import f_noise
+from restorekit.degrade.f_noise import _deviation
 
 
 def seed(number):
@@ -39,6 +40,7 @@ def test_strength_falls_with_the_size(side, published):
     """The mean of the field is drawn too, so its square is averaged over several fields."""
     strength = field(side, side, channels=12).square().mean().sqrt().item()
     assert strength == pytest.approx(published, rel=0.03)
+    assert _deviation(side, side) == pytest.approx(published, abs=1e-4)
 
 
 @pytest.mark.parametrize(("reference", "published"), [(256, 0.0158), ((300, 300), 0.0135), ((1356, 2040), 0.0024)])
@@ -132,6 +134,12 @@ def test_gradients():
 def test_bad_input(options, error, message):
     with pytest.raises(error, match=message):
         f_noise(**{"x": torch.zeros(2, 3, 4, 4), "level": 8.0, **options})
+
+
+def test_without_data_the_shape_is_known():
+    x = torch.empty(2, 3, 5, 7, device="meta", dtype=torch.bfloat16)
+    out = f_noise(x, 8.0, reference_size=64)
+    assert (out.shape, out.dtype, out.device) == (x.shape, x.dtype, x.device)
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs CUDA")

@@ -153,6 +153,13 @@ def test_without_noise_nothing_is_drawn():
     assert torch.equal(generator.get_state(), before)
 
 
+@pytest.mark.parametrize("function", [about_the_mean, darker])
+def test_without_data_the_shape_is_known(function):
+    x = torch.empty(2, 3, 5, 7, device="meta", dtype=torch.bfloat16)
+    out = function(x, 0.5)
+    assert (out.shape, out.dtype, out.device) == (x.shape, x.dtype, x.device)
+
+
 def test_below_black_is_black():
     assert low_light(torch.tensor([[[[-0.5, 0.0]]]]), 0.5, gamma=1.5).tolist() == [[[[0, 0]]]]
 

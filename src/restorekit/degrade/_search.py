@@ -10,7 +10,7 @@ from torch import Tensor
 from restorekit.degrade._pieces import PIECE
 
 _CLOSE = 1e-3  # dB: near enough to stop
-_HIGHEST = 1e3  # dB, stands in for an identical picture
+_FAR = 1e3  # dB above the target, stands in for an identical picture
 _HALVINGS = 60
 
 
@@ -47,7 +47,7 @@ class Search:
 
     def _gap(self, level: float) -> float:
         """Above 0 where the level is too weak, below where it is too strong, 0 where it will do."""
-        gap = min(self.psnr(level), _HIGHEST) - self._target
+        gap = min(self.psnr(level) - self._target, _FAR)
         return 0.0 if abs(gap) < _CLOSE else gap
 
     def nearest(self, start: float, limit: float) -> float:

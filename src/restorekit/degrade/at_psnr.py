@@ -76,8 +76,8 @@ def at_psnr(
             sigma of one field that is drawn once and scaled; "sinusoidal_grating" ("grating"), for the amplitude of
             upright stripes 8 px wide; "contrast", for the factor about the mean of the picture; "brightness", for
             what is added. The last two raise contrast or brightness, and lower it only where, because of clipping,
-            raising cannot reach the target. Or a function ``f(picture, level)`` of a picture (1, C, H, W) and a float
-            above 0, which returns a picture of that shape: at level 0 it would change nothing, its error must grow
+            raising cannot reach the target. Or a function ``f(picture, level)`` of a picture (1, C, H, W), float32 or
+            float64, and a float above 0, which returns a picture of that shape: at level 0 it would change nothing, its error must grow
             with the level without jumps, and the same level must give the same result, so that what is drawn has
             to be seeded inside. Levels from 2^-10 are doubled or halved until they enclose the target.
         x: Pictures (N, C, H, W) in [0, 1].
@@ -161,13 +161,14 @@ def _attempts(
     if not isinstance(distortion, str):
         yield _Attempt(distortion, 2.0**-10, _ENDLESS, _NO_GROWTH)
     elif field is None:
+        # Its kernel grows by whole pixels, at which the PSNR jumps, by less than .003 dB.
         yield _Attempt(gaussian_blur, 1.0, 100.0, _NO_DETAIL)
     else:
         size = math.sqrt(mean_square(field))
         if size < 4 * torch.finfo(field.dtype).eps:  # what is left of a constant is rounding
             yield _Attempt(lambda x, level: x, 1.0, 1.0, f"this {name} is 0 everywhere in the picture")
             return
-        exact = 10 ** (-target_db / 20) / size  # without clipping
+        exact = max(10 ** (-target_db / 20) / size, 1e-30)  # without clipping
         endless = max(exact * _ENDLESS, 1.0)
         why = "what goes beyond [0, 1] is clipped" if clip else f"its {name} cannot grow so far"
         offset = float(name == "contrast")
@@ -180,6 +181,8 @@ def _attempts(
 
 def _solve(i: int, x: Tensor, attempts: Iterator[_Attempt], target_db: float, clip: bool) -> tuple[Tensor, float]:
     """The distorted picture and its level by the first attempt that reaches the target."""
+    if not x.isfinite().all():
+        raise ValueError(f"picture {i} must hold finite numbers in [0, 1], got NaN or infinity")
     failures = []
     for attempt in attempts:
         search = Search(functools.partial(_distorted, attempt.distort, x, clip), x, target_db)
