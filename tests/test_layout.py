@@ -31,6 +31,8 @@ PRIVATE = {
     "degrade/_level.py": "tests/degrade/test_level.py",
     "image/_bands.py": "tests/degrade/test_blur.py",
     "image/_border.py": "tests/image/test_filters.py",
+    "degrade/_pieces.py": "tests/degrade/test_tone.py",
+    "degrade/_search.py": "tests/degrade/test_at_psnr.py",
     "image/_precision.py": "tests/image/test_filters.py",
     "image/_spectra.py": "tests/degrade/test_blur.py",
     "image/_taps.py": "tests/image/test_resize.py",

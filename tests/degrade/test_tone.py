@@ -1,9 +1,13 @@
+import numpy as np
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 from PIL import Image, ImageEnhance
+from scipy import stats
 from torch.autograd import gradcheck
 
-from restorekit.degrade import brightness, contrast
+from restorekit.degrade import brightness, contrast, low_light
 from restorekit.image import to_image, to_tensor
 
 
@@ -15,7 +19,15 @@ def pictures(n=2, channels=3, height=5, width=7, dtype=torch.float32):
     return torch.rand(n, channels, height, width, generator=seed(0)).to(dtype)
 
 
-@pytest.mark.parametrize("function", [brightness, contrast])
+def about_the_mean(x, level):
+    return contrast(x, level, reading="factor", centre="mean")
+
+
+def darker(x, level):
+    return low_light(x, level, gamma=1.7)
+
+
+@pytest.mark.parametrize("function", [brightness, contrast, about_the_mean, darker])
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16])
 def test_shape_dtype_and_a_level_for_each_picture(function, dtype):
     x = pictures(dtype=dtype)
@@ -26,6 +38,28 @@ def test_shape_dtype_and_a_level_for_each_picture(function, dtype):
     assert out.dtype == dtype
     for i, level in enumerate((0.25, 1.0)):
         assert torch.equal(out[i : i + 1], function(x[i : i + 1], level))
+
+
+@pytest.mark.parametrize("function", [brightness, contrast, about_the_mean, darker])
+@pytest.mark.parametrize("n", [1, 3])
+def test_any_number_of_threads_and_any_batch(function, n):
+    x, outs = pictures(n, 3, 211, 307), []
+    try:
+        for threads in (1, 2):
+            torch.set_num_threads(threads)
+            outs.append(function(x, 0.7))
+            alone = function(x[-1:], 0.7)
+            assert torch.equal(outs[-1][-1:], alone)
+    finally:
+        torch.set_num_threads(1)
+    assert torch.equal(outs[0], outs[1])
+
+
+@pytest.mark.parametrize("function", [brightness, contrast, about_the_mean, darker])
+@given(size=st.tuples(*[st.integers(1, 5)] * 4))
+def test_any_size(function, size):
+    x = torch.rand(size, generator=seed(0))
+    assert function(x, 0.5).shape == x.shape
 
 
 def test_brightness_adds():
@@ -82,6 +116,10 @@ def test_gradients(centre):
         (contrast, 1, {"reading": "gamma"}, "reading must be one of level, percent, factor"),
         (contrast, 1, {"centre": "black"}, "centre"),
         (contrast, torch.zeros(3), {}, "one for each of the 2 pictures"),
+        (low_light, 0.0, {}, r"level must be in \(0, 1\]"),
+        (low_light, 0.5, {"gamma": 0}, r"gamma must be in \(0, 10\]"),
+        (low_light, 0.5, {"noise": 5}, r"noise must be in \[0, 1\] of \[0, 1\] pictures; divide"),
+        (low_light, 0.5, {"noise": torch.zeros(3)}, "noise must be one number or one for each"),
     ],
 )
 def test_bad_levels(function, level, options, message):
@@ -89,7 +127,58 @@ def test_bad_levels(function, level, options, message):
         function(pictures(), level, **options)
 
 
-@pytest.mark.parametrize("function", [brightness, contrast])
+def test_low_light_by_numpy():
+    x = pictures(dtype=torch.float64)
+    expected = (np.array([0.3, 0.9]).reshape(2, 1, 1, 1) * x.numpy()) ** np.array([1.5, 3.5]).reshape(2, 1, 1, 1)
+    exact = torch.tensor([0.3, 0.9], dtype=torch.float64)
+    out = low_light(x, exact, gamma=torch.tensor([1.5, 3.5]))
+    np.testing.assert_allclose(out.numpy(), expected, rtol=1e-12)
+    torch.testing.assert_close(low_light(x, exact), (exact.view(2, 1, 1, 1) * x) ** 2)
+
+
+def test_noise_in_low_light_is_normal_and_seeded():
+    x = pictures(height=64, width=64)
+    options = {"noise": torch.tensor([0.02, 0.1]), "clip": False}
+    out = low_light(x, 0.5, generator=seed(1), **options)
+    for noise, sigma in zip(out - low_light(x, 0.5), (0.02, 0.1), strict=True):
+        assert stats.kstest(noise.flatten().numpy(), stats.norm(0, sigma).cdf).pvalue > 0.01
+    assert torch.equal(out, low_light(x, 0.5, generator=seed(1), **options))
+    assert torch.equal(out.clamp(0, 1), low_light(x, 0.5, noise=options["noise"], generator=seed(1)))
+
+
+def test_without_noise_nothing_is_drawn():
+    generator = seed(1)
+    before = generator.get_state()
+    assert torch.equal(low_light(pictures(), 0.5, generator=generator), low_light(pictures(), 0.5))
+    assert torch.equal(generator.get_state(), before)
+
+
+@pytest.mark.parametrize("function", [about_the_mean, darker])
+def test_without_data_the_shape_is_known(function):
+    x = torch.empty(2, 3, 5, 7, device="meta", dtype=torch.bfloat16)
+    out = function(x, 0.5)
+    assert (out.shape, out.dtype, out.device) == (x.shape, x.dtype, x.device)
+
+
+def test_below_black_is_black():
+    assert low_light(torch.tensor([[[[-0.5, 0.0]]]]), 0.5, gamma=1.5).tolist() == [[[[0, 0]]]]
+
+
+def test_gradients_of_low_light():
+    x = (pictures(height=2, width=2, dtype=torch.float64) + 0.1).requires_grad_()
+    levels = [torch.tensor(v, dtype=torch.float64, requires_grad=True) for v in ([0.4, 0.8], [1.5, 2.5], [0.1, 0.2])]
+    assert gradcheck(
+        lambda x, level, gamma, noise: low_light(x, level, gamma=gamma, noise=noise, clip=False, generator=seed(1)),
+        (x, *levels),
+    )
+
+
+def test_gradient_about_the_mean():
+    x = pictures(height=2, width=2, dtype=torch.float64).requires_grad_()
+    assert gradcheck(lambda x: contrast(x, 1.5, reading="factor", centre="mean", clip=False), x)
+
+
+@pytest.mark.parametrize("function", [brightness, contrast, low_light])
 def test_integers_are_refused(function):
     with pytest.raises(TypeError, match="floating-point"):
         function(torch.zeros(1, 3, 4, 4, dtype=torch.uint8), 0.1)
