@@ -4,7 +4,9 @@ import math
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from restorekit._check import check_interval
 
@@ -25,6 +27,11 @@ class Draw:
     def uniform(self, low: float = 0.0, high: float = 1.0) -> float:
         """A number of [low, high)."""
         return low + (high - low) * torch.rand((), dtype=torch.float64, generator=self.generator).item()
+
+    def uniforms(self, rows: int, columns: int) -> NDArray[np.float64]:
+        """A table of numbers of [0, 1)."""
+        table: NDArray[np.float64] = torch.rand(rows, columns, dtype=torch.float64, generator=self.generator).numpy()
+        return table
 
     def integer(self, low: int, high: int) -> int:
         """A whole number of [low, high], both included."""

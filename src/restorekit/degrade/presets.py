@@ -80,10 +80,13 @@ class _MixedDistortion(Composition):
     def _parts(self) -> tuple[Composition, ...]:
         return tuple(stage[0] for stage in _stages())
 
-    def _draw(self, draw: Draw) -> Program:
+    def _draw_triple(self, draw: Draw) -> tuple[int, int, int]:
         triples = _triples(self.group)
-        levels = triples[draw.integer(0, len(triples) - 1)]
-        return [step for stage, i in zip(_stages(), levels, strict=True) for step in stage[i - 1]._draw(draw)]
+        return triples[draw.integer(0, len(triples) - 1)]
+
+    def _draw(self, draw: Draw) -> Program:
+        levels = zip(_stages(), self._draw_triple(draw), strict=True)
+        return [step for stage, level in levels for step in stage[level - 1]._draw(draw)]
 
     def __repr__(self) -> str:
         return f"mixed_distortion({self.group!r})"
