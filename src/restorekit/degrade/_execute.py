@@ -100,7 +100,8 @@ def mask_weights(step: Step, height: int, width: int) -> Tensor:
     """Weights (K, H, W) of the layers of a "mask" step, positive and of sum 1.
 
     Each layer has a smooth random field of [1, 2): values on a coarse grid, joined by smooth steps. Its weight is the
-    share of its field's eighth power, steep enough for one layer to prevail in most places. Products and sums alone, so that the number of threads cannot show in the last bit.
+    share of its field's eighth power, steep enough for one layer to prevail in most places. Products and sums alone, so
+    that the number of threads cannot show in the last bit.
     """
     spacing = max(step["smoothness"] * min(height, width), 1.0)
     rows, columns = int(height / spacing) + 2, int(width / spacing) + 2
