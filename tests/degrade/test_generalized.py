@@ -89,7 +89,7 @@ def test_gradients(beta, plateau):
         (1.0, {"beta": 0.01}, "beta"),
         (1.0, {"angle": 90.0}, "angle"),
         (1.0, {"kernel_size": 8}, "odd"),
-        (1.0, {"border": "valid"}, "valid"),
+        (1.0, {"border": "valid"}, "border must be one of reflect"),
     ],
 )
 def test_bad_arguments(level, options, message):

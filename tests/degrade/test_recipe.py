@@ -183,6 +183,7 @@ def mask(**changes):
         ({**NOISE, "options": {"generator": 1}}, "no option 'generator'"),
         ({**NOISE, "level": math.nan}, "level must be finite"),
         ({**NOISE, "level": math.inf}, "level must be finite"),
+        ({**NOISE, "level": 10**400}, "level must be finite"),
         ({**NOISE, "level": 2}, r"gaussian_noise: level must be in \[0, 1\]"),
         ({**NOISE, "seed": -1}, "seed must be in"),
         ({**NOISE, "seed": 2**53}, "seed must be in"),
@@ -369,3 +370,19 @@ def test_labels_that_cannot_be_read():
         boxes(one_step(**region([0, 0, 9, 9])))
     with pytest.raises(ValueError, match="step 0: downscale"):
         boxes(one_step(type="downscale", level=0))
+    for level in (1e-300, 1e300, [1, 2]):
+        with pytest.raises(ValueError, match="step 0: resample: level"):
+            boxes(one_step(type="resample", level=level))
+
+
+def test_what_is_drawn_and_read_does_not_depend_on_the_default_device():
+    composition = Chain(COMPOSITIONS["mask"], COMPOSITIONS["difficult"], COMPOSITIONS["blind"])
+    expected = composition._programs(5, (32, 48), seed(0))
+    recipe = {"restorekit": 1, "device": "cpu", "pictures": [{"size": [32, 48], "steps": steps} for steps in expected]}
+    labels = type_map(recipe, composition.types), level_map(recipe, composition.types), boxes(recipe)
+    with torch.device("meta"):
+        assert composition._programs(5, (32, 48), seed(0)) == expected
+        types, levels, found = type_map(recipe, composition.types), level_map(recipe, composition.types), boxes(recipe)
+    assert torch.equal(types, labels[0])
+    assert torch.equal(levels, labels[1])
+    assert found == labels[2]

@@ -89,7 +89,7 @@ def test_bad_arguments():
         sinc_blur(x, torch.ones(3))
     with pytest.raises(ValueError, match="odd"):
         sinc_blur(x, 1.0, kernel_size=4)
-    with pytest.raises(ValueError, match="valid"):
+    with pytest.raises(ValueError, match="border must be one of reflect"):
         sinc_blur(x, 1.0, border="valid")
     with pytest.raises(TypeError, match="integer"):
         sinc_blur(x, 1.0, kernel_size=7.0)

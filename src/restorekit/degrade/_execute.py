@@ -118,7 +118,7 @@ def mask_weights(step: Step, height: int, width: int) -> Tensor:
 
 def _enlarge(field: Tensor, length: int, spacing: float) -> Tensor:
     """Values (K, R, C) at distances of ``spacing`` to (K, length, C)."""
-    place = torch.arange(length, dtype=torch.float64) / spacing
+    place = torch.arange(length, dtype=torch.float64, device="cpu") / spacing
     before = place.floor()
     step = (place - before).float()
     step = (step * step * (3 - 2 * step))[:, None]

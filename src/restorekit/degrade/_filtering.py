@@ -1,10 +1,13 @@
 """What blurs with a sampled kernel share: the grid, and one filter for each picture."""
 
+from typing import Literal, get_args
+
 import torch
 from torch import Tensor
 
 from restorekit.image import filter2d
-from restorekit.image.filters import Border
+
+Border = Literal["reflect", "symmetric", "replicate", "zero", "circular"]
 
 
 def grid(kernel_size: int, device: torch.device) -> tuple[Tensor, Tensor]:
@@ -18,4 +21,6 @@ def filter_each(x: Tensor, kernel: Tensor, border: Border) -> Tensor:
 
     The arithmetic of a batched convolution depends on the size of the batch, and a recipe must not.
     """
+    if border not in get_args(Border):
+        raise ValueError(f"border must be one of {', '.join(get_args(Border))}, got {border!r}")
     return torch.cat([filter2d(x[i : i + 1], kernel[i], border=border) for i in range(x.shape[0])])

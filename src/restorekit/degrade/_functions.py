@@ -9,6 +9,7 @@ from typing import Any
 
 from torch import Tensor
 
+from restorekit._check import check_interval
 from restorekit.degrade.blur import defocus_blur, gaussian_blur, motion_blur
 from restorekit.degrade.f_noise import f_noise
 from restorekit.degrade.generalized import generalized_blur
@@ -93,6 +94,7 @@ def check_own(name: str, function: object) -> None:
 def output_size(name: str, level: Any, options: Mapping[str, Any], size: Size) -> Size:
     """Size of the picture after a step; functions of the user are taken to keep it."""
     if name == "downscale":
+        check_interval(level, "level", 1, math.inf)
         factor = Fraction(1 / level).limit_denominator(1_000_000)
         return max(1, math.ceil(size[0] * factor)), max(1, math.ceil(size[1] * factor))
     if name == "resample":

@@ -24,7 +24,7 @@ class _Frame:
         """Take note of a step that may resize."""
         try:
             self.size = output_size(step["type"], step["level"], step.get("options", {}), self.size)
-        except (ValueError, TypeError, ZeroDivisionError) as error:
+        except (ValueError, TypeError, ArithmeticError) as error:
             raise ValueError(f"{place}: {step['type']}: {error}") from error
 
     def box(self, box: Sequence[int], place: str) -> Box:
@@ -36,7 +36,9 @@ class _Frame:
     def weights(self, step: Step) -> Tensor:
         """Weights (K, H, W) of the layers of a mask at the clean size."""
         weights = mask_weights(step, *self.size)
-        rows, columns = (torch.arange(clean) * now // clean for clean, now in zip(self.clean, self.size, strict=True))
+        rows, columns = (
+            torch.arange(clean, device="cpu") * now // clean for clean, now in zip(self.clean, self.size, strict=True)
+        )
         return weights[:, rows][:, :, columns]
 
 
@@ -58,15 +60,16 @@ def _paint(steps: Sequence[Step], frame: _Frame, place: str) -> Painting:
 def _paint_step(step: Step, frame: _Frame, place: str) -> Painting:
     if step["type"] not in STRUCTURES:
         level = max(step["level"]) if isinstance(step["level"], (list, tuple)) else step["level"]
-        painting = {step["type"]: torch.full(frame.clean, float(level))}
+        painting = {step["type"]: torch.full(frame.clean, float(level), device="cpu")}
         frame.advance(step, place)
         return painting
     parts = _parts(step, frame, place)
     inner = [_paint(part["steps"], frame, place) for part, _ in parts]
-    painting = {name: torch.full(frame.clean, torch.nan) for one in inner for name in one}
+    nothing = torch.full(frame.clean, torch.nan, device="cpu")
+    painting = {name: nothing for one in inner for name in one}
     for (_, weight), one in zip(parts, inner, strict=True):
         for name, levels in painting.items():
-            painting[name] = torch.where(weight > 0, one.get(name, torch.tensor(torch.nan)) * weight, levels)
+            painting[name] = torch.where(weight > 0, one.get(name, nothing) * weight, levels)
     return painting
 
 
@@ -79,7 +82,7 @@ def _parts(step: Step, frame: _Frame, place: str) -> list[tuple[Step, Tensor]]:
     parts = []
     for i, region in enumerate(step["regions"]):
         top, left, bottom, right = frame.box(region["box"], f"{place}, region {i}")
-        weight = torch.zeros(frame.clean)
+        weight = torch.zeros(frame.clean, device="cpu")
         weight[top:bottom, left:right] = 1
         parts.append((region, weight))
     return parts

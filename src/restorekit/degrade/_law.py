@@ -1,6 +1,7 @@
 """How a number of a distortion is drawn, and the place where a composition stands while it draws."""
 
 import math
+import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -17,7 +18,7 @@ SEED_LIMIT = 2**53  # whole numbers up to here survive every JSON reader
 
 
 class Draw:
-    """The draws for one picture: its generator, and the size that it has reached."""
+    """The draws for one picture: its generator, on the CPU, and the size that it has reached."""
 
     def __init__(self, size: tuple[int, int], generator: torch.Generator) -> None:
         self.origin = size
@@ -26,16 +27,18 @@ class Draw:
 
     def uniform(self, low: float = 0.0, high: float = 1.0) -> float:
         """A number of [low, high)."""
-        return low + (high - low) * torch.rand((), dtype=torch.float64, generator=self.generator).item()
+        return low + (high - low) * torch.rand((), dtype=torch.float64, generator=self.generator, device="cpu").item()
 
     def uniforms(self, rows: int, columns: int) -> NDArray[np.float64]:
         """A table of numbers of [0, 1)."""
-        table: NDArray[np.float64] = torch.rand(rows, columns, dtype=torch.float64, generator=self.generator).numpy()
+        table: NDArray[np.float64] = torch.rand(
+            rows, columns, dtype=torch.float64, generator=self.generator, device="cpu"
+        ).numpy()
         return table
 
     def integer(self, low: int, high: int) -> int:
         """A whole number of [low, high], both included."""
-        return int(torch.randint(low, high + 1, (), generator=self.generator).item())
+        return int(torch.randint(low, high + 1, (), generator=self.generator, device="cpu").item())
 
     def seed(self) -> int:
         """A seed for a step that draws its own field."""
@@ -43,7 +46,7 @@ class Draw:
 
     def permutation(self, count: int) -> list[int]:
         """A random order of 0 ... count - 1."""
-        order: list[int] = torch.randperm(count, generator=self.generator).tolist()
+        order: list[int] = torch.randperm(count, generator=self.generator, device="cpu").tolist()
         return order
 
     def value(self, law: Law, decimals: int | None = None) -> Any:
@@ -68,7 +71,8 @@ def _rounded(value: Any, decimals: int | None) -> Any:
 
 def is_number(value: object) -> bool:
     """Whether it is a finite real number."""
-    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
+    # Compared, not handed to math.isfinite, which fails on whole numbers that no float holds.
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and abs(value) <= sys.float_info.max
 
 
 def is_pair(value: object) -> bool:
@@ -82,8 +86,8 @@ def check_value(value: object, name: str, *, numeric: bool = False) -> None:
         return
     if not numeric and (value is None or isinstance(value, (str, bool))):
         return
-    if isinstance(value, float):
-        raise ValueError(f"{name} must be finite, got {value}")
+    if isinstance(value, (int, float)) and not isinstance(value, bool):
+        raise ValueError(f"{name} must be finite, got {value!r:.20}")
     wanted = "a number or a pair of numbers" if numeric else "a number, a pair of numbers, a string, a bool or None"
     raise TypeError(f"{name} must be {wanted}, got {value!r}")
 

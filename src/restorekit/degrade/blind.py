@@ -112,7 +112,7 @@ def _jpeg() -> Distortion:
 
 
 def _uniform(low: float, high: float, generator: torch.Generator) -> float:
-    return low + (high - low) * torch.rand((), dtype=torch.float64, generator=generator).item()
+    return low + (high - low) * torch.rand((), dtype=torch.float64, generator=generator, device="cpu").item()
 
 
 @dataclass(frozen=True)

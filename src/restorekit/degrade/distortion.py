@@ -88,7 +88,7 @@ class Composition(ABC):
 
     def _programs(self, count: int, size: tuple[int, int], generator: torch.Generator | None) -> list[Program]:
         """Decide for ``count`` pictures without touching one."""
-        device = None if generator is None else generator.device
+        device = "cpu" if generator is None else generator.device
         seed = int(torch.randint(2**62, (), generator=generator, device=device).item())
         return [self._draw(Draw(size, seeded(seed, i))) for i in range(count)]
 
@@ -164,7 +164,7 @@ class Distortion(Composition):
 
     def _try_out(self) -> None:
         """Let the function itself say whether it takes the ends of the law."""
-        x = torch.full((1, 3, 8, 8), 0.5)
+        x = torch.full((1, 3, 8, 8), 0.5, device="cpu")
         draw = Draw((8, 8), seeded(0))
         step = self._draw(draw)[0]
         with torch.no_grad():

@@ -6,9 +6,8 @@ import torch
 from torch import Tensor
 
 from restorekit._check import check_batch, check_integer, check_interval
-from restorekit.degrade._filtering import filter_each, grid
+from restorekit.degrade._filtering import Border, filter_each, grid
 from restorekit.degrade._level import per_picture
-from restorekit.image.filters import Border
 
 
 def generalized_blur(
@@ -33,7 +32,7 @@ def generalized_blur(
         plateau: Take the plateau-shaped kernel.
         angle: Direction of the first width in radians, from the horizontal, counter-clockwise.
         kernel_size: Height and width of the kernel, odd.
-        border: What lies beyond the edge, as in ``image.filter2d``; "valid" is refused.
+        border: What lies beyond the edge, as in ``image.filter2d``.
 
     Returns:
         Pictures (N, C, H, W) of the dtype of ``x``.
@@ -54,8 +53,6 @@ def generalized_blur(
     check_interval(beta, "beta", 0.1, 20)
     check_interval(angle, "angle", -2 * math.pi, 2 * math.pi)
     check_integer(kernel_size, "kernel_size", 1)
-    if border == "valid":
-        raise ValueError('border="valid" would change the size; choose another')
     pair = level if isinstance(level, tuple) else (level, level)
     if len(pair) != 2:
         raise ValueError(f"level must be one number or a pair (along, across), got {level}")

@@ -153,7 +153,7 @@ def _painted(recipe: Recipe, types: Sequence[str]) -> Tensor:
     sizes = {tuple(picture["size"]) for picture in pictures}
     if len(sizes) != 1:
         raise ValueError(f"maps need pictures of one size, got {sorted(sizes)}; read the pictures one by one")
-    nothing = torch.full(sizes.pop(), torch.nan)
+    nothing = torch.full(sizes.pop(), torch.nan, device="cpu")
     painted = [paint(picture) for picture in pictures]
     rows = [torch.stack([one.get(name, nothing) for name in types] or [nothing])[: len(types)] for one in painted]
     return torch.stack(rows)

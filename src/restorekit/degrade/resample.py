@@ -48,7 +48,6 @@ def resample(
         "bicubic" agree with it to rounding but do not depend on the number of threads.
     """
     check_batch(x)
-    check_interval(level, "level", 0.01, 100)
     if kernel not in get_args(Kernel):
         raise ValueError(f"kernel must be one of {', '.join(get_args(Kernel))}, got {kernel!r}")
     target = resampled_size((x.shape[-2], x.shape[-1]), level, size)
@@ -60,6 +59,7 @@ def resample(
 
 def resampled_size(shape: tuple[int, int], level: float, size: Sequence[int] | None = None) -> tuple[int, int]:
     """Height and width after ``resample``."""
+    check_interval(level, "level", 0.01, 100)
     if size is None:
         return max(1, math.floor(shape[0] * level)), max(1, math.floor(shape[1] * level))
     if (

@@ -4,9 +4,8 @@ import torch
 from torch import Tensor
 
 from restorekit._check import check_batch, check_integer
-from restorekit.degrade._filtering import filter_each, grid
+from restorekit.degrade._filtering import Border, filter_each, grid
 from restorekit.degrade._level import finished, per_picture
-from restorekit.image.filters import Border
 
 
 def sinc_blur(
@@ -21,7 +20,7 @@ def sinc_blur(
         level: Cutoff frequency in radians per pixel, in [0.05, 3.15]; smaller is blurrier, and pi takes away little. A
             number or one for each picture (N,).
         kernel_size: Height and width of the kernel, odd.
-        border: What lies beyond the edge, as in ``image.filter2d``; "valid" is refused.
+        border: What lies beyond the edge, as in ``image.filter2d``.
         clip: Clamp the result to [0, 1].
 
     Returns:
@@ -42,8 +41,6 @@ def sinc_blur(
     check_batch(x)
     check_integer(kernel_size, "kernel_size", 1)
     kernel = _sinc_kernel(per_picture(level, "level", x, 0.05, 3.15, unit="radians per pixel"), kernel_size)
-    if border == "valid":
-        raise ValueError('border="valid" would change the size; choose another')
     return finished(filter_each(x, kernel, border), x, clip)
 
 
