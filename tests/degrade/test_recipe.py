@@ -100,6 +100,16 @@ def test_threads_leave_no_trace(name):
         torch.set_num_threads(before)
 
 
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize("name", ["blind", "moderate", "difficult", "mask", "sr_blur"])
+def test_the_order_in_memory_leaves_no_trace(name, channels):
+    x = pictures(2, channels, 32, 48)
+    lq, recipe = COMPOSITIONS[name](x, generator=seed(5), return_recipe=True)
+    turned = x.mT.contiguous().mT
+    for other in (turned, x.to(memory_format=torch.channels_last)):
+        assert torch.equal(replay(other, recipe), lq)
+
+
 @pytest.mark.parametrize("dtype", [torch.float64, torch.bfloat16])
 def test_dtypes(dtype):
     x = pictures(dtype=dtype)

@@ -15,6 +15,8 @@ Step = Mapping[str, Any]
 def execute(x: Tensor, programs: Sequence[Sequence[Step]], functions: Mapping[str, Function], name: str) -> Tensor:
     """Run one program on each picture alone, so that nothing depends on what else is in the batch."""
     known = {**FUNCTIONS, **functions}
+    # One order in memory: what a convolution adds up first depends on it.
+    x = x.contiguous()
     out = [_run(x[i : i + 1], steps, known, f"{name} {i}") for i, steps in enumerate(programs)]
     sizes = {tuple(picture.shape[1:]) for picture in out}
     if len(sizes) > 1:

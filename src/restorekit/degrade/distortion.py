@@ -113,7 +113,8 @@ class Distortion(Composition):
     """One function with a law for its strength.
 
     A law is a number (fixed), a pair ``(low, high)`` (uniform between), a list (one of its values, equally likely; a
-    list of one pair fixes a level that is a pair), or your own function of a ``torch.Generator`` that returns a value.
+    list of one pair fixes a level that is a pair), or your own function that takes a ``torch.Generator`` (on the CPU)
+    and returns a value drawn from it alone.
 
     Args:
         function: Name of a function of this package, or such a function, or your own
@@ -121,7 +122,8 @@ class Distortion(Composition):
             it draws it must take a ``generator``.
         level: Law of the level.
         options: Laws of the function's keywords, in the same form; strings, bools and None stand for themselves.
-        decimals: Round a drawn level to so many places; 0 makes it whole, which ``jpeg`` and ``quantize`` need.
+        decimals: Round a drawn level to so many places; 0 makes it whole, which ``jpeg`` and ``quantize`` need. The two
+            ends of a pair are then half as likely as the values between.
 
     Raises:
         TypeError: An argument is not what its name says.
