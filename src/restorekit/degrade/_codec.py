@@ -1,18 +1,13 @@
-"""JPEG without the file, in tensor operations: libjpeg's integer arithmetic, and the same with soft rounding.
+"""libjpeg without the file, in tensor operations: its integer arithmetic on whole numbers in floating point.
 
-Both forms are one sequence of steps; only what happens to a fraction differs. ``decoded_levels`` rounds wherever libjpeg
-does and in its manner. It works on whole numbers in floating point: those of the colour steps stay below 2 ** 24 and are
-exact in float32, those of the cosine transform below 2 ** 53 and are exact in float64. Exact sums do not depend on their
-order, hence neither on the number of threads nor on the other pictures of a batch.
+The numbers of the colour steps stay below 2 ** 24 and are exact in float32, those of the cosine transform below 2 ** 53 and
+are exact in float64. Exact sums do not depend on their order, hence neither on the number of threads nor on the other
+pictures of a batch. Divisions by powers of two are exact too, so that "shift right by n" is ``floor(x / 2 ** n)``.
 """
-
-import math
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
-
-from restorekit.image.convert import levels
 
 # How much smaller the chroma planes are: (rows, columns).
 SUBSAMPLINGS = {"4:4:4": (1, 1), "4:2:2": (1, 2), "4:2:0": (2, 2)}
@@ -35,7 +30,7 @@ _CHROMA = (
     *((99,) * 8,) * 4,
 )
 # sqrt(8) times the orthonormal cosine transform in units of 2 ** -13, with the last digits of libjpeg's factorisation.
-_COSINES = (
+COSINES = (
     (8192, 8192, 8192, 8192, 8192, 8192, 8192, 8192),
     (11363, 9633, 6437, 2260, -2260, -6437, -9633, -11363),
     (10703, 4433, -4433, -10703, -10703, -4433, 4433, 10703),
@@ -45,141 +40,125 @@ _COSINES = (
     (4433, -10704, 10704, -4433, -4433, 10704, -10704, 4433),
     (2260, -6436, 9633, -11363, 11363, -9633, 6436, -2260),
 )
-# Colour weights in units of 2 ** -16: rows Y, Cb, Cr of R, G, B; then rows R, G, B of Cb, Cr.
-_TO_YCBCR = ((19595, 38470, 7471), (-11059, -21709, 32768), (32768, -27439, -5329))
-_FROM_CHROMA = ((0, 91881), (-22554, -46802), (116130, 0))
-
-_HALF = 0.5
-_ALMOST_HALF = 0.5 - 2**-16  # libjpeg adds one unit less than a half to the chroma
+# Colour weights in units of 2 ** -16: what each of R, G, B adds to Y, Cb, Cr; each of Cb, Cr to R, G, B.
+TO_YCBCR = ((19595, -11059, 32768), (38470, -21709, -27439), (7471, 32768, -5329))
+FROM_CHROMA = ((0, -22554, 116130), (91881, -46802, 0))
 
 
-def decoded_levels(x: Tensor, quality: Tensor, subsampling: str) -> Tensor:
-    """The round trip of libjpeg: uint8 pictures for float ones (N, 1 or 3, H, W), at a quality for each (N,)."""
-    wide = torch.promote_types(x.dtype, torch.float32)
-    samples = levels(x.detach().to(wide, copy=True), torch.uint8).float()
-    return _round_trip(samples, hard_tables(quality.detach()), subsampling, hard=True).to(torch.uint8)
-
-
-def decoded_softly(x: Tensor, quality: Tensor, subsampling: str) -> Tensor:
-    """The same with coefficients rounded by ``soft_round`` and nothing else rounded: floats in [0, 1]."""
-    samples = x.to(quality.dtype).clamp(0, 1) * 255
-    return _round_trip(samples, soft_tables(quality), subsampling, hard=False) / 255
-
-
-def soft_round(x: Tensor) -> Tensor:
-    """``x - sin(2 pi x) / (2 pi)``: smooth, never falling, flat at whole numbers, mean slope 1."""
-    return x - torch.sin(2 * math.pi * x) / (2 * math.pi)
+def decoded(samples: Tensor, tables: Tensor, subsampling: str) -> Tensor:
+    """Whole samples in [0, 255], float32 (N, 1 or 3, H, W), coded and decoded; ``tables`` are ``hard_tables``."""
+    height, width = samples.shape[2:]
+    if samples.shape[1] == 1:
+        return _recoded(samples, tables[0], (height, width), 128)
+    rows, columns = factors = SUBSAMPLINGS[subsampling]
+    planes = _ycbcr(samples)
+    luma = _recoded(planes[:, :1], tables[0], (height, width), 128)
+    chroma = _recoded(_shrunk(planes[:, 1:], factors), tables[1], (-(-height // rows), -(-width // columns)), 0)
+    chroma = _enlarged(chroma, factors)[..., :height, :width]
+    return weighted(chroma, FROM_CHROMA).add_(0.5).floor_().add_(luma).clamp_(0, 255)
 
 
 def hard_tables(quality: Tensor) -> Tensor:
     """Quantisation tables of luma and chroma (2, N, 8, 8), whole numbers in [1, 255], for qualities (N,)."""
-    base, percent = _base_and_percent(quality)
+    base, percent = base_and_percent(quality)
     return ((base * percent.floor() + 50) / 100).floor().clamp(1, 255)
 
 
-def soft_tables(quality: Tensor) -> Tensor:
-    """The tables without rounding: ``clamp(base * percent / 100, 1, 255)``."""
-    base, percent = _base_and_percent(quality)
-    return (base * percent / 100).clamp(1, 255)
-
-
-def _base_and_percent(quality: Tensor) -> tuple[Tensor, Tensor]:
+def base_and_percent(quality: Tensor) -> tuple[Tensor, Tensor]:
+    """The two tables of quality 50 (2, 1, 8, 8), and what each quality makes of them, in percent (N, 1, 1)."""
     base = torch.tensor((_LUMA, _CHROMA), dtype=quality.dtype, device=quality.device)[:, None]
     percent = torch.where(quality < 50, 5000 / quality, 200 - 2 * quality)
     return base, percent[:, None, None]
 
 
-def _round_trip(x: Tensor, tables: Tensor, subsampling: str, hard: bool) -> Tensor:
-    """Samples (N, 1 or 3, H, W) in [0, 255] after coding and decoding."""
-    height, width = x.shape[2:]
-    if x.shape[1] == 1:
-        return _coded(x, tables[0], (height, width), hard)
-    rows, columns = factors = SUBSAMPLINGS[subsampling]
-    luma, chroma = _to_ycbcr(x, hard)
-    luma = _coded(luma, tables[0], (height, width), hard)
-    chroma = _coded(_shrunk(chroma, factors, hard), tables[1], (-(-height // rows), -(-width // columns)), hard)
-    return _to_rgb(luma, _enlarged(chroma, factors, hard)[..., :height, :width], hard)
-
-
-def _floored(x: Tensor, bias: float | Tensor, hard: bool) -> Tensor:
-    """``floor(x + bias)`` in the memory of ``x`` for the hard form, ``x`` itself for the soft one."""
-    return x.add_(bias).floor_() if hard else x
-
-
-def _weighted(planes: tuple[Tensor, ...], weights: tuple[int, ...]) -> Tensor:
-    """Sum of planes in units of 2 ** -16; not a matrix product, which may run in reduced precision."""
-    terms = [(plane, weight / 65536) for plane, weight in zip(planes, weights, strict=True) if weight]
-    out = terms[0][0] * terms[0][1]
-    for plane, weight in terms[1:]:
-        out = out.add_(plane, alpha=weight)
+def weighted(planes: Tensor, weights: tuple[tuple[int, ...], ...]) -> Tensor:
+    """Weighted sums of planes (N, K, H, W). Not a matrix product: that may run in reduced precision."""
+    factors = planes.new_tensor(weights)[:, :, None, None] / 65536
+    out = planes[:, :1] * factors[0]
+    for i in range(1, len(factors)):
+        out = out.addcmul_(planes[:, i : i + 1], factors[i])
     return out
 
 
-def _to_ycbcr(x: Tensor, hard: bool) -> tuple[Tensor, Tensor]:
-    """Luma (N, 1, H, W) in [0, 255] and chroma (N, 2, H, W) about 128."""
-    planes = x.unbind(1)
-    luma, blue, red = (_weighted(planes, weights) for weights in _TO_YCBCR)
-    chroma = torch.stack((blue, red), 1)
-    return _floored(luma[:, None], _HALF, hard), _floored(chroma, 128 + _ALMOST_HALF, hard) 
-
-
-def _to_rgb(luma: Tensor, chroma: Tensor, hard: bool) -> Tensor:
-    planes = (chroma - 128).unbind(1)
-    shift = torch.stack([_weighted(planes, weights) for weights in _FROM_CHROMA], 1)
-    return (_floored(shift, _HALF, hard) + luma).clamp(0, 255)
-
-
-def _shrunk(chroma: Tensor, factors: tuple[int, int], hard: bool) -> Tensor:
-    """Mean of 2 x 2, 1 x 2 or 1 x 1 samples; libjpeg's bias alternates along a row so that halves go either way."""
-    rows, columns = factors
-    if columns == 1:
-        return chroma
-    chroma = _repeated_edge(chroma, rows, 8 * columns)
-    chroma = chroma[..., ::2] + chroma[..., 1::2]
-    if rows == 2:
-        chroma = chroma[..., ::2, :] + chroma[..., 1::2, :]
-    bias = chroma.new_tensor((1.0, 2.0) if rows == 2 else (0.0, 1.0)).repeat(chroma.shape[-1] // 2)
-    return _floored(chroma / (rows * columns), bias / (rows * columns), hard)
-
-
-def _enlarged(chroma: Tensor, factors: tuple[int, int], hard: bool) -> Tensor:
-    """Chroma at full size: a triangle, 3/4 of the nearer sample and 1/4 of the further one."""
-    rows, columns = factors
-    if columns == 1:
-        return chroma
-    width = chroma.shape[-1]
-    if width <= 2:  # libjpeg's triangle starts at three samples
-        return chroma.repeat_interleave(rows, -2).repeat_interleave(columns, -1)
-    chroma = F.interpolate(chroma, scale_factor=factors, mode="bilinear")
-    bias = chroma.new_tensor((8.0, 7.0) if rows == 2 else (4.0, 8.0)).repeat(width) / 16
-    return _floored(chroma, bias, hard)
-
-
-def _coded(planes: Tensor, table: Tensor, size: tuple[int, int], hard: bool) -> Tensor:
-    """Samples (N, K, H, W) through transform, quantisation by ``table`` (N, 8, 8) and back, cut to ``size``."""
-    planes = _repeated_edge(planes, 8, 8) - 128
-    wide = planes.shape[-1]
-    table = table.repeat(1, 1, wide // 8)[:, None, None]  # (N, 1, 1, 8, W): one row of blocks
-    cosines = torch.tensor(_COSINES, dtype=torch.float64 if hard else planes.dtype, device=planes.device)
-    blocks = F.linear(planes.reshape(-1, 8).to(cosines.dtype), cosines / 2**11)
-    blocks = _floored(blocks, _HALF, hard).reshape(*planes.shape[:2], -1, 8, wide)
-    blocks = _floored(cosines / 2**15 @ blocks, _HALF, hard)  # 8 times the orthonormal coefficients
-    blocks = _quantised(blocks, table.to(blocks.dtype), hard)
-    blocks = _floored(cosines.T / 2**11 @ blocks, _HALF, hard)
-    samples = F.linear(blocks.reshape(-1, 8), cosines.T / 2**18).reshape(planes.shape)
-    samples = samples + 128 if not hard else _floored(samples, 128 + _HALF, hard)
-    return samples.clamp(0, 255).to(planes.dtype)[..., : size[0], : size[1]]
-
-
-def _quantised(blocks: Tensor, table: Tensor, hard: bool) -> Tensor:
-    if not hard:
-        return soft_round(blocks / (8 * table)) * table
-    # Halves go away from zero. The factor moves them there, and nothing else across a half: blocks are whole numbers
-    # below 2 ** 15, so that other quotients lie further from one.
-    return blocks.mul_((1 + 2**-18) / (8 * table)).round_().mul_(table)
-
-
-def _repeated_edge(x: Tensor, rows: int, columns: int) -> Tensor:
+def repeated_edge(x: Tensor, rows: int, columns: int) -> Tensor:
     """``x`` with its last row and column repeated to multiples of ``rows`` and ``columns``."""
     below, right = -x.shape[-2] % rows, -x.shape[-1] % columns
     return F.pad(x, (0, right, 0, below), mode="replicate") if below or right else x
+
+
+def _ycbcr(samples: Tensor) -> Tensor:
+    """Y, and Cb and Cr about 128, where libjpeg adds one unit less than a half."""
+    bias = samples.new_tensor((0.5, 128.5 - 2**-16, 128.5 - 2**-16))[:, None, None]
+    return weighted(samples, TO_YCBCR).add_(bias).floor_()
+
+
+def _shrunk(chroma: Tensor, factors: tuple[int, int]) -> Tensor:
+    """Mean of 2 x 2, 1 x 2 or 1 x 1 samples; the bias alternates along a row, so that halves go either way."""
+    rows, columns = factors
+    if columns == 1:
+        return chroma
+    # Columns are repeated to whole blocks before the mean, rows only to whole pairs: below, the last mean is repeated.
+    chroma = repeated_edge(chroma, rows, 8 * columns)
+    if rows == 2:
+        chroma = chroma[..., ::2, :] + chroma[..., 1::2, :]
+    chroma = chroma[..., ::2] + chroma[..., 1::2]
+    bias = _alternating(chroma, (1.0, 2.0) if rows == 2 else (0.0, 1.0))
+    return chroma.add_(bias).div_(rows * columns).floor_()
+
+
+def _enlarged(chroma: Tensor, factors: tuple[int, int]) -> Tensor:
+    """Chroma at full size: a triangle, 3/4 of the nearer sample and 1/4 of the further one; a box up to two columns."""
+    rows, columns = factors
+    if columns == 1:
+        return chroma
+    if chroma.shape[-1] <= 2:
+        return chroma.repeat_interleave(rows, -2).repeat_interleave(columns, -1)
+    chroma = F.interpolate(chroma, scale_factor=factors, mode="bilinear")  # exact: sixteenths
+    return chroma.add_(_alternating(chroma, (8 / 16, 7 / 16) if rows == 2 else (1 / 4, 2 / 4))).floor_()
+
+
+def _alternating(like: Tensor, pair: tuple[float, float]) -> Tensor:
+    return like.new_tensor(pair).repeat(like.shape[-1] // 2)
+
+
+def _recoded(planes: Tensor, table: Tensor, size: tuple[int, int], middle: int) -> Tensor:
+    """Samples (N, K, H, W) about 128 through transform, quantisation by ``table`` (N, 8, 8) and back.
+
+    Returns:
+        Samples about ``middle``, cut to ``size``.
+    """
+    planes = repeated_edge(planes, 8, 8).double()
+    cosines = torch.tensor(COSINES, dtype=planes.dtype, device=planes.device)
+    rows = planes.reshape(-1, 8) @ (cosines.T / 2**11)
+    blocks = rows.add_(0.5).floor_().reshape(*planes.shape[:2], -1, 8, planes.shape[-1])
+    blocks = cosines / 2**15 @ blocks  # 8 times the orthonormal coefficients
+    blocks.add_(_tiled(_first(planes, 0.5 - 64 * 128, 0.5, 0.5), blocks)).floor_()
+    blocks = _requantised(blocks, table.to(planes.dtype), middle)
+    blocks = (cosines.T / 2**11 @ blocks).floor_()
+    samples = (blocks.reshape(-1, 8) @ (cosines / 2**18)).floor_().clamp_(middle - 128, middle + 127)
+    return samples.reshape(planes.shape)[..., : size[0], : size[1]].float()
+
+
+def _requantised(blocks: Tensor, table: Tensor, middle: int) -> Tensor:
+    """Eight times the coefficients to coefficients, rounded to multiples of ``table``, plus what the way back needs."""
+    # Halves go away from zero. The factor moves them there, and nothing else across a half: blocks are whole numbers
+    # below 2 ** 15, so that other quotients lie further from one.
+    blocks.mul_(_tiled((1 + 2**-18) / (8 * table)[:, None], blocks)).round_()
+    # The way back rounds twice. 1/8 in the first row of a block adds 1/2 to every sum over columns; 4 in the first entry
+    # adds 1/2, and 8 * middle adds the middle, to every sum over rows after that.
+    offset = _first(blocks, 8 * middle + 4 + 1 / 8, 1 / 8, 0)
+    return blocks.mul_(_tiled(table[:, None], blocks)).add_(_tiled(offset, blocks))
+
+
+def _first(like: Tensor, corner: float, row: float, rest: float) -> Tensor:
+    """A block (8, 8) with a first entry, the rest of the first row, and the rest."""
+    block = like.new_full((8, 8), rest)
+    block[0] = row
+    block[0, 0] = corner
+    return block
+
+
+def _tiled(table: Tensor, blocks: Tensor) -> Tensor:
+    """A table (..., 8, 8) repeated along a row of blocks (N, K, rows, 8, W)."""
+    table = table.repeat(*(1,) * (table.ndim - 1), blocks.shape[-1] // 8)
+    return table if table.ndim == 2 else table[:, :, None]

@@ -11,8 +11,9 @@ from PIL.JpegImagePlugin import JpegImageFile
 from torch import Tensor
 
 from restorekit._check import check_batch
-from restorekit.degrade._codec import decoded_levels, decoded_softly
-from restorekit.degrade._level import finished, per_picture
+from restorekit.degrade._codec import decoded, hard_tables
+from restorekit.degrade._level import per_picture
+from restorekit.degrade._soft_codec import soft_tables, softly_decoded
 from restorekit.image.convert import divided, levels
 
 Subsampling = Literal["4:4:4", "4:2:2", "4:2:0"]
@@ -61,10 +62,10 @@ def differentiable_jpeg(
         raise ValueError(f"rounding must be one of {', '.join(get_args(Rounding))}, got {rounding!r}")
     each = per_picture(quality, "quality", x, 1, 100).flatten()
     if rounding == "smooth":
-        return decoded_softly(x, each, subsampling).to(x.dtype)
-    out = divided(decoded_levels(x, each, subsampling), x.dtype)
+        return softly_decoded(x.to(each.dtype), soft_tables(each), subsampling).to(x.dtype)
+    out = _decoded(x, each, subsampling)
     if torch.is_grad_enabled() and (x.requires_grad or each.requires_grad):
-        soft = decoded_softly(x, each, subsampling)
+        soft = softly_decoded(x.to(each.dtype), soft_tables(each), subsampling)
         out = (out + (soft - soft.detach())).to(x.dtype)
     return out
 
@@ -75,3 +76,12 @@ def _check_picture(x: Tensor, subsampling: str) -> None:
         raise ValueError(f"x must have 1 channel (grey) or 3 (RGB) for JPEG, got shape {tuple(x.shape)}")
     if subsampling not in get_args(Subsampling):
         raise ValueError(f"subsampling must be one of {', '.join(get_args(Subsampling))}, got {subsampling!r}")
+
+
+def _decoded(x: Tensor, quality: Tensor, subsampling: Subsampling) -> Tensor:
+    """The value of the straight-through form: rounded to 8 bits, and decoded to 8 bits."""
+    samples = x.detach().to(quality.dtype, copy=True).nan_to_num_(nan=0.0, posinf=1.0, neginf=0.0).clamp_(0, 1)
+    samples = samples.mul_(255).add_(0.5).floor_().float()
+    out = decoded(samples, hard_tables(quality.detach()), subsampling).to(quality.dtype)
+    # A divisor on the device: CUDA multiplies by the reciprocal of a plain number, which rounds differently.
+    return out.div_(out.new_full((), 255)).to(x.dtype)
