@@ -1,8 +1,8 @@
 """libjpeg without the file, in tensor operations: its integer arithmetic on whole numbers in floating point.
 
-The numbers of the colour steps stay below 2 ** 24 and are exact in float32, those of the cosine transform below 2 ** 53 and
-are exact in float64. Exact sums do not depend on their order, hence neither on the number of threads nor on the other
-pictures of a batch. Divisions by powers of two are exact too, so that "shift right by n" is ``floor(x / 2 ** n)``.
+The numbers of the colour steps stay below 2 ** 24 and are exact in float32, those of the cosine transform below 2 ** 53
+and are exact in float64. Exact sums do not depend on their order, hence neither on the number of threads nor on the
+other pictures of a batch. Divisions by powers of two are exact too: "shift right by n" is ``floor(x / 2 ** n)``.
 """
 
 import torch
@@ -144,8 +144,8 @@ def _requantised(blocks: Tensor, table: Tensor, middle: int) -> Tensor:
     # Halves go away from zero. The factor moves them there, and nothing else across a half: blocks are whole numbers
     # below 2 ** 15, so that other quotients lie further from one.
     blocks.mul_(_tiled((1 + 2**-18) / (8 * table)[:, None], blocks)).round_()
-    # The way back rounds twice. 1/8 in the first row of a block adds 1/2 to every sum over columns; 4 in the first entry
-    # adds 1/2, and 8 * middle adds the middle, to every sum over rows after that.
+    # The way back rounds twice. 1/8 in the first row of a block adds 1/2 to every sum over columns; in the first entry,
+    # 4 adds 1/2, and 8 * middle adds the middle, to every sum over rows after that.
     offset = _first(blocks, 8 * middle + 4 + 1 / 8, 1 / 8, 0)
     return blocks.mul_(_tiled(table[:, None], blocks)).add_(_tiled(offset, blocks))
 

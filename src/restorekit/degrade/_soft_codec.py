@@ -1,4 +1,4 @@
-"""JPEG as a smooth function: the steps of the real codec on real numbers, a smooth staircase in place of its rounding."""
+"""JPEG as a smooth function: the steps of the real codec on real numbers, a smooth staircase for its rounding."""
 
 import math
 
@@ -21,7 +21,8 @@ def softly_decoded(x: Tensor, tables: Tensor, subsampling: str) -> Tensor:
     planes = _mixed(x, TO_YCBCR)
     chroma = _recoded(planes[:, 1:], tables[1], factors, middle=0)
     chroma = _enlarged(chroma, factors)[..., :height, :width]
-    return (_mixed(chroma, FROM_CHROMA) + _recoded(planes[:, :1], tables[0], (1, 1)) + _MIDDLE).clamp(0, 1)
+    luma = _recoded(planes[:, :1], tables[0], (1, 1)) + _MIDDLE
+    return F.hardtanh(_mixed(chroma, FROM_CHROMA).add_(luma), 0, 1)
 
 
 def soft_tables(quality: Tensor) -> Tensor:
@@ -33,7 +34,7 @@ def soft_tables(quality: Tensor) -> Tensor:
 def _mixed(planes: Tensor, weights: tuple[tuple[int, ...], ...]) -> Tensor:
     """Weighted sums of planes (N, K, H, W)."""
     matrix = planes.new_tensor(weights).T / 65536
-    return (matrix @ planes.flatten(2)).unflatten(2, planes.shape[2:])
+    return (matrix @ planes.flatten(2)).reshape(len(planes), -1, *planes.shape[2:])
 
 
 def _recoded(planes: Tensor, table: Tensor, factors: tuple[int, int], middle: float = _MIDDLE) -> Tensor:
@@ -54,7 +55,7 @@ def _recoded(planes: Tensor, table: Tensor, factors: tuple[int, int], middle: fl
     blocks = _stairs(blocks - corner.repeat(1, blocks.shape[-1] // 8), table)
     blocks = (cosines.T @ blocks).reshape(-1, 8) @ (cosines / 64)
     blocks = blocks.reshape(*planes.shape[:2], -1, planes.shape[3] // columns)
-    return blocks.clamp(-_MIDDLE, 127 / 255)[..., : size[0], : size[1]]
+    return F.hardtanh(blocks, -_MIDDLE, 127 / 255)[..., : size[0], : size[1]]
 
 
 def _stairs(blocks: Tensor, table: Tensor) -> Tensor:
