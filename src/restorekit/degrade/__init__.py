@@ -13,6 +13,7 @@ from restorekit.degrade.recipe import Recipe, applied_types, boxes, level_map, r
 from restorekit.degrade.resample import resample
 from restorekit.degrade.sinc import sinc_blur
 from restorekit.degrade.spatial import Boxes, Cuts, SmoothMask, Spatial
+from restorekit.degrade.jpeg import differentiable_jpeg, jpeg
 from restorekit.degrade.tone import brightness, contrast
 from restorekit.degrade.weather import haze, rain
 
@@ -76,3 +77,4 @@ __all__ = [
     "sr_dn",
     "type_map",
 ]
+__all__ = ["brightness", "contrast", "differentiable_jpeg", "jpeg"]
