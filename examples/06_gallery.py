@@ -1,4 +1,4 @@
-"""One contact sheet of every degradation, composition and augmentation, on a photograph that ships with scikit-image."""
+"""A contact sheet of every degradation, composition and augmentation, on a photograph that ships with scikit-image."""
 
 import argparse
 from collections.abc import Callable

@@ -19,7 +19,7 @@ from restorekit.degrade.nlm import nlm_denoise
 from restorekit.degrade.noise import gaussian_noise, poisson_noise, salt_and_pepper
 from restorekit.degrade.quantize import quantize
 from restorekit.degrade.resample import resample, resampled_size
-from restorekit.degrade.resampling import downscale, low_pass
+from restorekit.degrade.resolution import downscale, low_pass
 from restorekit.degrade.sinc import sinc_blur
 from restorekit.degrade.tone import brightness, contrast, low_light
 from restorekit.degrade.weather import haze, rain

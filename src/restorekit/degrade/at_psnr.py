@@ -77,9 +77,10 @@ def at_psnr(
             upright stripes 8 px wide; "contrast", for the factor about the mean of the picture; "brightness", for
             what is added. The last two raise contrast or brightness, and lower it only where, because of clipping,
             raising cannot reach the target. Or a function ``f(picture, level)`` of a picture (1, C, H, W), float32 or
-            float64, and a float above 0, which returns a picture of that shape: at level 0 it would change nothing, its error must grow
-            with the level without jumps, and the same level must give the same result, so that what is drawn has
-            to be seeded inside. Levels from 2^-10 are doubled or halved until they enclose the target.
+            float64, and a float above 0, which returns a picture of that shape: at level 0 it would change nothing,
+            its error must grow with the level without jumps, and the same level must give the same result, so that
+            what is drawn has to be seeded inside. Levels from 2^-10 are doubled or halved until they enclose the
+            target.
         x: Pictures (N, C, H, W) in [0, 1].
         target_db: Wanted PSNR in dB, finite and above 0.
         clip: Clamp the result to [0, 1] and solve for the clamped result.
