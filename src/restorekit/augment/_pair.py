@@ -113,10 +113,14 @@ class Source:
         (top, bottom), (left, right) = (span(ratios, position[:, axis], self.size[axis]) for axis in (0, 1))
         return torch.stack([top, left, bottom, right], 1)
 
-    def partner(self) -> Tensor:
-        """Each picture's partner by a random permutation of the whole batch: (count,) of int64."""
+    def partner(self, applied: Tensor) -> Tensor:
+        """Each picture's partner by a random permutation of the whole batch: (count,) of int64.
+
+        Pictures that are not augmented are their own, so that nothing of another, such as NaN, reaches them.
+        """
         order = uniform((len(self.lq),), device=self.lq.device, generator=self.generator).argsort()
-        return taken(order, self.rows)
+        own = torch.arange(len(order), device=order.device)
+        return torch.where(applied, taken(order, self.rows), taken(own, self.rows))
 
 
 @dataclass(frozen=True, eq=False)

@@ -31,20 +31,17 @@ class CutoutParams(Decisions):
     """What one call of ``cutout`` decided.
 
     Args:
-        keep: Which pixels of ``lq`` stay (N, 1, H, W).
+        keep: Which pixels of ``lq`` stay (N, 1, H, W): all of a picture that is not augmented.
     """
 
     keep: Tensor
 
     def apply(self, lq: Tensor, hq: Tensor, rows: Tensor | None = None) -> Pair:
-        return taken(lq, rows) * self._kept().to(lq.dtype), hq
+        return torch.where(self.keep, taken(lq, rows), 0), hq
 
     def mask(self, lq: Tensor, hq: Tensor) -> Tensor:
         """Ones where the target counts, zeros where its pixel of ``lq`` was cut out (N, 1, s*H, s*W)."""
-        return enlarged(self._kept().to(lq.dtype), scale_of(lq, hq))
-
-    def _kept(self) -> Tensor:
-        return self.keep | ~per_picture(self.applied)
+        return enlarged(self.keep.to(lq.dtype), scale_of(lq, hq))
 
 
 def draw_cutout(source: Source, *, alpha: float | None = None, p: float = 1.0, shape: Shape = "pixels") -> CutoutParams:
@@ -54,10 +51,14 @@ def draw_cutout(source: Source, *, alpha: float | None = None, p: float = 1.0, s
     alpha = _PUBLISHED[shape] if alpha is None else alpha
     check_interval(alpha, "alpha", 0, 1)
     if shape == "pixels":
-        keep = source.uniform(1, *source.size) >= alpha
+        drawn = source.uniform(1, *source.size)
+        applied = source.applied(p, alpha)
+        keep = drawn >= per_picture(applied * alpha)
     else:
-        keep = box_map(source.box(alpha, deviation=0), source.size, 1, outside=1.0, step=-1.0).bool()
-    return CutoutParams(source.applied(p, alpha), source.size, keep)
+        box = source.box(alpha, deviation=0)
+        applied = source.applied(p, alpha)
+        keep = box_map(box, source.size, 1, outside=1.0, step=-applied.float()).bool()
+    return CutoutParams(applied, source.size, keep)
 
 
 class _Keywords(Options[CutoutParams], total=False):

@@ -29,7 +29,8 @@ class MixupParams(Decisions):
 def draw_mixup(source: Source, *, alpha: float = 1.2, p: float = 1.0) -> MixupParams:
     """Decide for each picture."""
     share = source.beta(alpha)
-    return MixupParams(source.applied(p, alpha), None, source.partner(), share)
+    applied = source.applied(p, alpha)
+    return MixupParams(applied, None, source.partner(applied), share)
 
 
 @overload
