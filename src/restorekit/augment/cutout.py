@@ -118,8 +118,8 @@ def cutout(
     Args:
         lq: Damaged pictures (N, C, H, W), any float dtype.
         hq: Clean pictures (N, C, s*H, s*W) for an integer s >= 1; same dtype and device.
-        alpha: For "pixels" the share of pixels of ``lq`` that are cut out, each by itself; for "rectangle" its side as
-            a share of the picture's. In [0, 1]; 0 switches the augmentation off; None is 0.001 and 0.5.
+        alpha: For "pixels" the probability of each pixel of ``lq`` to be cut out, None being the published 0.001; for
+            "rectangle" its side as a share of the picture's, None being 0.5. In [0, 1]; 0 switches it off.
         p: Probability that a picture is augmented, in [0, 1].
         shape: "pixels", or "rectangle": one, placed uniformly inside the picture.
         same_on_batch: Draw once for the whole batch instead of once for each picture.

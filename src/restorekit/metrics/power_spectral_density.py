@@ -20,7 +20,8 @@ def power_spectral_density(
     density is averaged over the channels, whose power is added up whether or not their signs agree, and over rings of
     frequencies at ``k / (2 bins)`` cycles per pixel, k = 1..bins, give or take half a step; the first takes all lower
     ones, too. Frequencies above 0.5, in the corners of the plane, are left out. White noise of variance v has the
-    density v everywhere; without a window, the density summed over the whole plane is H W times the variance.
+    density v everywhere (with a window up to a quarter less in the first ring or two, as the mean is taken out);
+    without a window, the density summed over the whole plane is H W times the variance.
 
     Args:
         x: Pictures (N, C, H, W), any size of at least 2 px along one side; float16 and bfloat16 are computed in
