@@ -95,6 +95,10 @@ def cutmix(
 def cutmix(
     lq: Tensor, hq: Tensor, *, return_params: Literal[True], **options: Unpack[Strength[CutMixParams]]
 ) -> tuple[Tensor, Tensor, CutMixParams]: ...
+@overload
+def cutmix(
+    lq: Tensor, hq: Tensor, *, return_params: bool, **options: Unpack[Strength[CutMixParams]]
+) -> Pair | tuple[Tensor, Tensor, CutMixParams]: ...
 def cutmix(
     lq: Tensor,
     hq: Tensor,
@@ -168,6 +172,15 @@ def cutmixup(
     return_params: Literal[True],
     **options: Unpack[Strength[CutMixupParams]],
 ) -> tuple[Tensor, Tensor, CutMixupParams]: ...
+@overload
+def cutmixup(
+    lq: Tensor,
+    hq: Tensor,
+    *,
+    mixup_alpha: float = ...,
+    return_params: bool,
+    **options: Unpack[Strength[CutMixupParams]],
+) -> Pair | tuple[Tensor, Tensor, CutMixupParams]: ...
 def cutmixup(
     lq: Tensor,
     hq: Tensor,

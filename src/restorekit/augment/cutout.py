@@ -97,6 +97,10 @@ def cutout(
 def cutout(
     lq: Tensor, hq: Tensor, *, return_mask: Literal[True], return_params: Literal[True], **options: Unpack[_Keywords]
 ) -> tuple[Tensor, Tensor, Tensor, CutoutParams]: ...
+@overload
+def cutout(
+    lq: Tensor, hq: Tensor, *, return_mask: bool = ..., return_params: bool = ..., **options: Unpack[_Keywords]
+) -> tuple[Tensor | CutoutParams, ...]: ...
 def cutout(
     lq: Tensor,
     hq: Tensor,

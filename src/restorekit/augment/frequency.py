@@ -64,6 +64,10 @@ def frequency_masking(
 def frequency_masking(
     lq: Tensor, hq: Tensor, *, return_params: Literal[True], **options: Unpack[_Keywords]
 ) -> tuple[Tensor, Tensor, FrequencyMaskingParams]: ...
+@overload
+def frequency_masking(
+    lq: Tensor, hq: Tensor, *, return_params: bool, **options: Unpack[_Keywords]
+) -> Pair | tuple[Tensor, Tensor, FrequencyMaskingParams]: ...
 def frequency_masking(
     lq: Tensor,
     hq: Tensor,

@@ -56,6 +56,10 @@ def flip_rotate(
 def flip_rotate(
     lq: Tensor, hq: Tensor, *, return_params: Literal[True], **options: Unpack[Options[FlipRotateParams]]
 ) -> tuple[Tensor, Tensor, FlipRotateParams]: ...
+@overload
+def flip_rotate(
+    lq: Tensor, hq: Tensor, *, return_params: bool, **options: Unpack[Options[FlipRotateParams]]
+) -> Pair | tuple[Tensor, Tensor, FlipRotateParams]: ...
 def flip_rotate(
     lq: Tensor,
     hq: Tensor,

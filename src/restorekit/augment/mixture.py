@@ -160,6 +160,16 @@ class Mixture:
         return_params: Literal[True],
         **options: Unpack[_Options],
     ) -> tuple[Tensor, Tensor, Tensor, MixtureParams]: ...
+    @overload
+    def __call__(
+        self,
+        lq: Tensor,
+        hq: Tensor,
+        *,
+        return_mask: bool = ...,
+        return_params: bool = ...,
+        **options: Unpack[_Options],
+    ) -> tuple[Tensor | MixtureParams, ...]: ...
     def __call__(
         self,
         lq: Tensor,

@@ -41,6 +41,10 @@ def mixup(
 def mixup(
     lq: Tensor, hq: Tensor, *, return_params: Literal[True], **options: Unpack[Strength[MixupParams]]
 ) -> tuple[Tensor, Tensor, MixupParams]: ...
+@overload
+def mixup(
+    lq: Tensor, hq: Tensor, *, return_params: bool, **options: Unpack[Strength[MixupParams]]
+) -> Pair | tuple[Tensor, Tensor, MixupParams]: ...
 def mixup(
     lq: Tensor,
     hq: Tensor,

@@ -20,7 +20,7 @@ def power_spectral_density(
     density is averaged over the channels, whose power is added up whether or not their signs agree, and over rings of
     frequencies at ``k / (2 bins)`` cycles per pixel, k = 1..bins, give or take half a step; the first takes all lower
     ones, too. Frequencies above 0.5, in the corners of the plane, are left out. White noise of variance v has the
-    density v everywhere (with a window up to a quarter less in the first ring or two, as the mean is taken out);
+    density v everywhere (with the window a quarter less in the first ring, as the mean is taken out);
     without a window, the density summed over the whole plane is H W times the variance.
 
     Args:
