@@ -216,6 +216,16 @@ def test_a_whole_batch_may_be_turned():
     assert shapes == {(2, 5), (5, 2)}
 
 
+def test_the_default_device_does_not_matter():
+    lq, hq = pair(20)
+    pool = [*SEVEN, "flip_rotate", "frequency_masking"]
+    expected = Mixture(pool)(lq, hq, generator=seed(8), return_mask=True)
+    generator = seed(8)
+    with torch.device("meta"):
+        out = Mixture(pool)(lq, hq, generator=generator, return_mask=True)
+    assert all(torch.equal(a, b) for a, b in zip(out, expected, strict=True))
+
+
 def test_mixtures_can_be_nested():
     lq, hq = pair()
     mixture = Mixture([Mixture("sr"), "mixup"], ratios=[0.7, 0.3])

@@ -133,5 +133,6 @@ def _own_method(name: str, draw: Callable[..., Record], options: dict[str, Any])
     known = list(inspect.signature(draw).parameters)[1:]
     if unknown := sorted(set(options) - set(known)):
         raise ValueError(f"in a pool {name} can be given {', '.join(known)}, got {', '.join(unknown)}")
-    draw(Source(torch.zeros(1, 3, 1, 1), False, torch.Generator()), **options)  # are the options in their ranges?
+    tiny = torch.zeros(1, 3, 1, 1, device="cpu")
+    draw(Source(tiny, False, torch.Generator("cpu")), **options)  # are the options in their ranges?
     return OwnMethod(_listed(name, options), draw, options, name == "cutblur", name == "permute_rgb")

@@ -153,7 +153,7 @@ def _masked(x: Tensor, inner: Tensor, outer: Tensor) -> Tensor:
 
 def _cosines(size: int) -> Tensor:
     """The orthonormal DCT-II of ``size`` samples as a matrix (size, size), float64: row k is the k-th cosine."""
-    place = torch.arange(size, dtype=torch.float64)
+    place = torch.arange(size, dtype=torch.float64, device="cpu")
     matrix = torch.cos(math.pi / size * place[:, None] * (place + 0.5)) * math.sqrt(2 / size)
     matrix[0] /= math.sqrt(2)
     return matrix

@@ -216,7 +216,7 @@ class Mixture:
 
     def _draw(self, source: Source) -> MixtureParams:
         gate, which = source.uniform().cpu(), source.uniform().cpu()
-        steps = torch.tensor(self.ratios, dtype=torch.float64).cumsum(0)
+        steps = torch.tensor(self.ratios, dtype=torch.float64, device="cpu").cumsum(0)
         choice = torch.searchsorted(steps / steps[-1], which.double().contiguous(), right=True)
         choice = torch.where(gate < self.p, choice, -1)
         params = MixtureParams(self.names, choice, (), source.size)
