@@ -231,10 +231,9 @@ def mixed(x: Tensor, partner: Tensor, share: Tensor, rows: Tensor | None) -> Ten
 
     One pass of ``lerp`` over a float weight, also for boxes: ``where`` with a mask takes torch twice as long.
     """
-    wide = widened(x)
-    own = taken(wide, rows)
+    own, other = widened(taken(x, rows)), widened(x.index_select(0, partner))
     weight = lerp_share(share, own) if share.ndim == 1 else share.to(own.dtype)
-    return wide.index_select(0, partner).lerp_(own, weight).to(x.dtype)
+    return other.lerp_(own, weight).to(x.dtype)
 
 
 def enlarged(x: Tensor, scale: int) -> Tensor:
