@@ -193,7 +193,8 @@ class Mixture:
             return_params: Return the decisions as well.
             replay: Decisions of an earlier call of a mixture of the same methods, for N pictures with an ``lq`` of the
                 same height and width; they are repeated, and no other argument but the returns is used.
-            return_mask: Return Cutout's mask as well: ones for pictures that chose another method.
+            return_mask: Return Cutout's mask as well: ones for pictures that chose another method. What a mixture in
+                the pool, or a function from elsewhere, cuts out is not in it.
 
         Returns:
             ``lq``, at the size of ``hq`` if CutBlur is in the pool whatever is chosen, and ``hq``, either of them the
