@@ -40,10 +40,11 @@ def published_mixup(lq: Tensor, hq: Tensor) -> Pair:
 
 
 def published_cutout(lq: Tensor, hq: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """A mask by NumPy's choice, at the size of the enlarged picture."""
+    """A mask by NumPy's choice, at the size of the enlarged picture, of which a copy is for the target."""
     keep = RNG.choice([0.0, 1.0], size=(len(lq), 1, *lq.shape[-2:]), p=[0.001, 0.999])
     mask = torch.tensor(keep, dtype=torch.float32)
-    return lq * mask, hq, mask
+    lq *= mask
+    return lq, hq, F.interpolate(mask, scale_factor=1, mode="nearest")
 
 
 def box(x: Tensor) -> tuple[slice, slice]:
@@ -60,7 +61,7 @@ def published_cutmix(lq: Tensor, hq: Tensor) -> Pair:
     rows, columns = box(lq)
     partner = torch.randperm(len(hq))
     for x in (lq, hq):
-        x[..., rows, columns] = x[partner][..., rows, columns]
+        x[..., rows, columns] = x[partner, :, rows, columns]  # gathers the boxes alone
     return lq, hq
 
 

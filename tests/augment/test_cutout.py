@@ -90,3 +90,12 @@ def test_mask_and_decisions_come_in_this_order():
 def test_an_unknown_shape():
     with pytest.raises(ValueError, match="shape must be one of pixels, rectangle, got 'circle'"):
         cutout(torch.ones(1, 1, 2, 2), torch.ones(1, 1, 2, 2), shape="circle")
+
+
+@pytest.mark.parametrize("shape", ["pixels", "rectangle"])
+def test_what_is_cut_out_may_be_broken(shape):
+    lq = torch.full((2, 3, 8, 8), float("nan"))
+    out, _, mask = cutout(lq, lq, alpha=0.5, shape=shape, generator=seed(0), return_mask=True)
+    erased = (mask == 0).expand_as(out)
+    assert erased.any()
+    assert (out[erased] == 0).all()

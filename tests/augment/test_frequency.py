@@ -178,7 +178,7 @@ LQ, HQ = torch.zeros(2, 3, 4, 6), torch.zeros(2, 3, 8, 12)
         ({"p": "1"}, TypeError, "p must be a number"),
         ({"generator": 0}, TypeError, "generator"),
         ({"replay": 3}, TypeError, "replay must be the FrequencyMaskingParams"),
-        ({"replay": band(0.1, 0.2)}, ValueError, "replay is for 1 pictures, got 2"),
+        ({"replay": band(0.1, 0.2)}, ValueError, "replay was drawn for 1 pictures"),
     ],
 )
 def test_bad_options(options, error, match):

@@ -144,7 +144,7 @@ LQ, HQ = torch.zeros(2, 3, 4, 6), torch.zeros(2, 3, 8, 12)
         ({"p": None}, TypeError, "p must be a number"),
         ({"generator": 0}, TypeError, "generator"),
         ({"replay": torch.zeros(2)}, TypeError, "replay must be the FlipRotateParams"),
-        ({"replay": FlipRotateParams(torch.zeros(3, dtype=torch.long))}, ValueError, "replay is for 3 pictures, got 2"),
+        ({"replay": FlipRotateParams(torch.zeros(3, dtype=torch.long))}, ValueError, "replay was drawn for 3 pictures"),
         ({"replay": FlipRotateParams(torch.tensor([0, 1]))}, ValueError, "turns some pictures"),
     ],
 )

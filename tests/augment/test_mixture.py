@@ -9,7 +9,7 @@ import torch
 from hypothesis import given, settings
 
 from restorekit import augment
-from restorekit.augment import Mixture, blend, cutblur, cutmix, cutout, mixup
+from restorekit.augment import Mixture, blend, cutblur, cutmix, cutout, flip_rotate, frequency_masking, mixup
 
 SEVEN = ["blend", "permute_rgb", "mixup", "cutout", "cutmix", "cutmixup", "cutblur"]
 
@@ -185,6 +185,47 @@ def test_a_function_from_elsewhere_gets_its_pictures_and_is_replayed():
     assert torch.equal(Mixture([keep])(lq, hq)[0], lq)
 
 
+@pytest.mark.parametrize("pool", [["flip_rotate", "frequency_masking"], [flip_rotate, frequency_masking, cutblur]])
+@pytest.mark.parametrize("width", [5, 6])
+def test_the_geometric_and_the_frequency_view_can_be_in_a_pool(pool, width):
+    lq, hq = pair(30, 6, width)
+    mixture = Mixture(pool)
+    assert mixture.names[:2] == ("flip_rotate", "frequency_masking")
+    out, target, params = mixture(lq, hq, generator=seed(7), return_params=True)
+    assert torch.equal(target[params.choice != 0], hq[params.choice != 0])
+    for index, function in enumerate([flip_rotate, frequency_masking]):
+        mine = params.choice == index
+        expected = function(lq[mine], hq[mine], replay=params.parts[index])
+        torch.testing.assert_close(out[mine], enlarged(expected[0], 2) if mixture.enlarges else expected[0])
+        assert torch.equal(target[mine], expected[1])
+    again = mixture(lq, hq, replay=pickle.loads(pickle.dumps(params)))
+    assert torch.equal(again[0], out)
+    assert torch.equal(again[1], target)
+
+
+def test_a_whole_batch_may_be_turned():
+    lq, hq = pair(3, 2, 5)
+    shapes = set()
+    for number in range(12):
+        options = {"same_on_batch": True, "return_mask": True, "return_params": True}
+        *out, mask, params = Mixture(["flip_rotate", "cutout"])(lq, hq, generator=seed(number), **options)
+        assert mask.shape[-2:] == out[1].shape[-2:]
+        shapes.add(tuple(out[0].shape[-2:]))
+        again = Mixture(["flip_rotate", "cutout"])(lq, hq, replay=params)
+        assert all(torch.equal(a, b) for a, b in zip(again, out, strict=True))
+    assert shapes == {(2, 5), (5, 2)}
+
+
+def test_the_default_device_does_not_matter():
+    lq, hq = pair(20)
+    pool = [*SEVEN, "flip_rotate", "frequency_masking"]
+    expected = Mixture(pool)(lq, hq, generator=seed(8), return_mask=True)
+    generator = seed(8)
+    with torch.device("meta"):
+        out = Mixture(pool)(lq, hq, generator=generator, return_mask=True)
+    assert all(torch.equal(a, b) for a, b in zip(out, expected, strict=True))
+
+
 def test_mixtures_can_be_nested():
     lq, hq = pair()
     mixture = Mixture([Mixture("sr"), "mixup"], ratios=[0.7, 0.3])
@@ -244,6 +285,9 @@ def test_grey_pictures_need_a_pool_without_permute_rgb():
         ({"pool": []}, ValueError, "pool must not be empty"),
         ({"pool": ["mixup", "cutfog"]}, ValueError, "unknown augmentation 'cutfog'; the known ones are blend, perm"),
         ({"pool": [3]}, TypeError, "pool must hold names and functions"),
+        ({"pool": cutblur}, TypeError, "pool must be .* a sequence of methods such as .*, got function"),
+        ({"pool": ["flip_rotate", partial(flip_rotate, alpha=1)]}, ValueError, "flip_rotate can be given p, got alpha"),
+        ({"pool": [partial(frequency_masking, mode="all")]}, ValueError, "mode must be one of"),
         ({"pool": [partial(mixup, replay=None)]}, ValueError, "in a pool mixup can be given alpha, p, got replay"),
         ({"pool": [partial(cutmix, alpha=1.5)]}, ValueError, r"alpha must be in \[0, 1\]"),
         ({"p": 1.1}, ValueError, r"p must be in \[0, 1\]"),

@@ -90,6 +90,19 @@ def test_p_zero_and_alpha_zero_change_nothing(name, scale):
 
 
 @every
+@pytest.mark.parametrize("value", [math.nan, math.inf])
+def test_a_broken_picture_stays_away_from_those_that_are_not_augmented(name, value):
+    lq, hq = pair(40)
+    lq[7], hq[7] = value, value
+    for number in range(8):
+        out, target, params = METHODS[name](lq, hq, p=0.5, generator=seed(number), return_params=True)
+        untouched = ~params.applied
+        untouched[7] = False
+        assert torch.equal(out[untouched], large(lq, name, 2)[untouched])
+        assert torch.equal(target[untouched], hq[untouched])
+
+
+@every
 @pytest.mark.parametrize("p", [0.5, 1.0])
 def test_frequency(name, p):
     n = 2000

@@ -183,3 +183,11 @@ def test_gradient(window):
 def test_bad_arguments(x, options, error, match):
     with pytest.raises(error, match=match):
         power_spectral_density(x, **options)
+
+
+def test_the_default_device_does_not_matter():
+    x = torch.rand(1, 3, 9, 12)
+    expected = power_spectral_density(x)
+    with torch.device("meta"):
+        found = power_spectral_density(x)
+    assert all(torch.equal(a, b) for a, b in zip(found, expected, strict=True))

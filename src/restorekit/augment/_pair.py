@@ -1,7 +1,7 @@
 """What the augmentations of pairs share: where draws come from, what a record of them is, boxes, and mixing.
 
-Each augmentation first decides and then does: its draw turns a ``Source`` into ``Decisions``, and their ``apply`` turns
-a pair into the augmented one. A replay is therefore the second half alone, and ``Mixture`` runs both on a few rows.
+Each augmentation first decides and then does: its draw turns a ``Source`` into a ``Record``, and the ``apply`` of this
+turns a pair into the augmented one. A replay is therefore the second half alone; ``Mixture`` runs both on a few rows.
 """
 
 from abc import ABC, abstractmethod
@@ -91,6 +91,10 @@ class Source:
         """U[0, 1) for each picture: (count, *shape)."""
         return self._for_each(uniform((self._drawn, *shape), device=self.lq.device, generator=self.generator))
 
+    def normal(self, *shape: int) -> Tensor:
+        """N(0, 1) for each picture: (count, *shape)."""
+        return self._for_each(normal((self._drawn, *shape), device=self.lq.device, generator=self.generator))
+
     def beta(self, alpha: float, name: str = "alpha") -> Tensor:
         """Beta(alpha, alpha) for each picture: (count,); 0 draws as many numbers as any other."""
         check_interval(alpha, name, 0, MAX_BETA)
@@ -107,21 +111,43 @@ class Source:
         Top, left, bottom and right, in pixels of ``lq``; bottom and right lie behind the last pixel.
         """
         check_interval(ratio, "alpha", 0, 1)
-        noise = self._for_each(normal((self._drawn,), device=self.lq.device, generator=self.generator))
-        ratios = (noise * deviation + ratio).clamp(0, 1)
+        ratios = (self.normal() * deviation + ratio).clamp(0, 1)
         position = self.uniform(2)
         (top, bottom), (left, right) = (span(ratios, position[:, axis], self.size[axis]) for axis in (0, 1))
         return torch.stack([top, left, bottom, right], 1)
 
-    def partner(self) -> Tensor:
-        """Each picture's partner by a random permutation of the whole batch: (count,) of int64."""
+    def partner(self, applied: Tensor) -> Tensor:
+        """Each picture's partner by a random permutation of the whole batch: (count,) of int64.
+
+        Pictures that are not augmented are their own, so that nothing of another, such as NaN, reaches them.
+        """
         order = uniform((len(self.lq),), device=self.lq.device, generator=self.generator).argsort()
-        return taken(order, self.rows)
+        own = torch.arange(len(order), device=order.device)
+        return torch.where(applied, taken(order, self.rows), taken(own, self.rows))
 
 
 @dataclass(frozen=True, eq=False)
-class Decisions(ABC):
-    """What was drawn for the pictures of a batch: enough to do it again.
+class Record(ABC):
+    """What was drawn for the pictures of a batch: enough to do it again."""
+
+    @abstractmethod
+    def apply(self, lq: Tensor, hq: Tensor, rows: Tensor | None = None) -> Pair:
+        """Augment these rows of a batch (all for None), in new tensors; a target that stays is ``hq`` as it came."""
+
+    @abstractmethod
+    def check(self, lq: Tensor) -> None:
+        """Require a batch for which this can have been drawn."""
+
+    def to(self, device: torch.device) -> Self:
+        """The same on another device."""
+        values = {field.name: getattr(self, field.name) for field in fields(self)}
+        moved: dict[str, Any] = {name: value.to(device) for name, value in values.items() if isinstance(value, Tensor)}
+        return replace(self, **moved)
+
+
+@dataclass(frozen=True, eq=False)
+class Decisions(Record):
+    """The record of an augmentation that leaves pictures out.
 
     Args:
         applied: Which pictures are augmented (N,); what the other fields hold for the rest is without effect.
@@ -131,26 +157,15 @@ class Decisions(ABC):
     applied: Tensor
     size: tuple[int, int] | None
 
-    @abstractmethod
-    def apply(self, lq: Tensor, hq: Tensor, rows: Tensor | None = None) -> Pair:
-        """Augment these rows of a batch (all for None), in new tensors; a target that stays is ``hq`` as it came."""
-
     def check(self, lq: Tensor) -> None:
-        """Require a batch for which these decisions can have been drawn."""
         check_size(lq, len(self.applied), self.size)
 
-    def to(self, device: torch.device) -> Self:
-        """The same decisions on another device."""
-        values = {field.name: getattr(self, field.name) for field in fields(self)}
-        moved: dict[str, Any] = {name: value.to(device) for name, value in values.items() if isinstance(value, Tensor)}
-        return replace(self, **moved)
 
-
-_Record = TypeVar("_Record", bound=Decisions)
+_Record = TypeVar("_Record", bound=Record)
 
 
 def replayed(replay: object, kind: type[_Record], lq: Tensor) -> _Record:
-    """The decisions that are to be repeated, after a look at whether they fit."""
+    """What is to be repeated, after a look at whether it fits."""
     if not isinstance(replay, kind):
         raise TypeError(
             f"replay must be the {kind.__name__} that the same function gave with return_params=True, "
@@ -216,10 +231,9 @@ def mixed(x: Tensor, partner: Tensor, share: Tensor, rows: Tensor | None) -> Ten
 
     One pass of ``lerp`` over a float weight, also for boxes: ``where`` with a mask takes torch twice as long.
     """
-    wide = widened(x)
-    own = taken(wide, rows)
+    own, other = widened(taken(x, rows)), widened(x.index_select(0, partner))
     weight = lerp_share(share, own) if share.ndim == 1 else share.to(own.dtype)
-    return wide.index_select(0, partner).lerp_(own, weight).to(x.dtype)
+    return other.lerp_(own, weight).to(x.dtype)
 
 
 def enlarged(x: Tensor, scale: int) -> Tensor:

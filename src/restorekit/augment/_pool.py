@@ -11,11 +11,13 @@ import torch
 from torch import Tensor
 
 from restorekit._random import seeded
-from restorekit.augment._pair import Decisions, Pair, Source, check_pair, taken
+from restorekit.augment._pair import Pair, Record, Source, check_pair, taken
 from restorekit.augment.colour import blend, draw_blend, draw_permute_rgb, permute_rgb
 from restorekit.augment.cutblur import cutblur, draw_cutblur
 from restorekit.augment.cutmix import cutmix, cutmixup, draw_cutmix, draw_cutmixup
 from restorekit.augment.cutout import cutout, draw_cutout
+from restorekit.augment.frequency import draw_frequency_masking, frequency_masking
+from restorekit.augment.geometric import draw_flip_rotate, flip_rotate
 from restorekit.augment.mixup import draw_mixup, mixup
 
 Augmentation = Callable[..., Any]
@@ -31,7 +33,7 @@ class Method(ABC):
     needs_rgb: bool
 
     @abstractmethod
-    def draw(self, source: Source) -> Decisions | int:
+    def draw(self, source: Source) -> Record | int:
         """Decide for the rows of the source: a record or, for what has none, the seed of its draws."""
 
     @abstractmethod
@@ -44,15 +46,15 @@ class OwnMethod(Method):
     """An augmentation of this package, with the options that it was given."""
 
     name: str
-    drawn_by: Callable[..., Decisions]
+    drawn_by: Callable[..., Record]
     options: Mapping[str, Any]
     enlarges: bool
     needs_rgb: bool
 
-    def draw(self, source: Source) -> Decisions:
+    def draw(self, source: Source) -> Record:
         return self.drawn_by(source, **self.options)
 
-    def apply(self, decisions: Decisions, lq: Tensor, hq: Tensor, rows: Tensor | None) -> Pair:
+    def apply(self, decisions: Record, lq: Tensor, hq: Tensor, rows: Tensor | None) -> Pair:
         return decisions.to(lq.device).apply(lq, hq, rows)
 
 
@@ -86,7 +88,7 @@ class ForeignMethod(Method):
 
 
 # In the order of the authors' code.
-_OWN: dict[str, tuple[Augmentation, Callable[..., Decisions]]] = {
+_PUBLISHED: dict[str, tuple[Augmentation, Callable[..., Record]]] = {
     "blend": (blend, draw_blend),
     "permute_rgb": (permute_rgb, draw_permute_rgb),
     "mixup": (mixup, draw_mixup),
@@ -95,7 +97,11 @@ _OWN: dict[str, tuple[Augmentation, Callable[..., Decisions]]] = {
     "cutmixup": (cutmixup, draw_cutmixup),
     "cutblur": (cutblur, draw_cutblur),
 }
-NAMES = tuple(_OWN)
+NAMES = tuple(_PUBLISHED)
+_OWN = _PUBLISHED | {
+    "flip_rotate": (flip_rotate, draw_flip_rotate),
+    "frequency_masking": (frequency_masking, draw_frequency_masking),
+}
 
 
 def method(entry: str | Augmentation) -> Method:
@@ -105,7 +111,7 @@ def method(entry: str | Augmentation) -> Method:
         if function is own or function == name:
             return _own_method(name, draw, options)
     if isinstance(entry, str):
-        raise ValueError(f"unknown augmentation {entry!r}; the known ones are {', '.join(NAMES)}")
+        raise ValueError(f"unknown augmentation {entry!r}; the known ones are {', '.join(_OWN)}")
     if not callable(entry):
         raise TypeError(f"pool must hold names and functions (lq, hq, *, generator), got {type(entry).__name__}")
     name = getattr(function, "__name__", type(function).__name__)
@@ -123,9 +129,10 @@ def _listed(name: str, options: dict[str, Any]) -> str:
     return f"{name}({', '.join(f'{key}={value!r}' for key, value in options.items())})" if options else name
 
 
-def _own_method(name: str, draw: Callable[..., Decisions], options: dict[str, Any]) -> OwnMethod:
+def _own_method(name: str, draw: Callable[..., Record], options: dict[str, Any]) -> OwnMethod:
     known = list(inspect.signature(draw).parameters)[1:]
     if unknown := sorted(set(options) - set(known)):
         raise ValueError(f"in a pool {name} can be given {', '.join(known)}, got {', '.join(unknown)}")
-    draw(Source(torch.zeros(1, 3, 1, 1), False, torch.Generator()), **options)  # are the options in their ranges?
+    tiny = torch.zeros(1, 3, 1, 1, device="cpu")
+    draw(Source(tiny, False, torch.Generator("cpu")), **options)  # are the options in their ranges?
     return OwnMethod(_listed(name, options), draw, options, name == "cutblur", name == "permute_rgb")

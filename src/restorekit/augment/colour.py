@@ -91,6 +91,10 @@ def permute_rgb(
 def permute_rgb(
     lq: Tensor, hq: Tensor, *, return_params: Literal[True], **options: Unpack[Options[PermuteRGBParams]]
 ) -> tuple[Tensor, Tensor, PermuteRGBParams]: ...
+@overload
+def permute_rgb(
+    lq: Tensor, hq: Tensor, *, return_params: bool, **options: Unpack[Options[PermuteRGBParams]]
+) -> Pair | tuple[Tensor, Tensor, PermuteRGBParams]: ...
 def permute_rgb(
     lq: Tensor,
     hq: Tensor,
@@ -148,6 +152,10 @@ def blend(
 def blend(
     lq: Tensor, hq: Tensor, *, return_params: Literal[True], **options: Unpack[Strength[BlendParams]]
 ) -> tuple[Tensor, Tensor, BlendParams]: ...
+@overload
+def blend(
+    lq: Tensor, hq: Tensor, *, return_params: bool, **options: Unpack[Strength[BlendParams]]
+) -> Pair | tuple[Tensor, Tensor, BlendParams]: ...
 def blend(
     lq: Tensor,
     hq: Tensor,

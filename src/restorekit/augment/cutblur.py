@@ -53,6 +53,10 @@ def cutblur(
 def cutblur(
     lq: Tensor, hq: Tensor, *, return_params: Literal[True], **options: Unpack[Strength[CutBlurParams]]
 ) -> tuple[Tensor, Tensor, CutBlurParams]: ...
+@overload
+def cutblur(
+    lq: Tensor, hq: Tensor, *, return_params: bool, **options: Unpack[Strength[CutBlurParams]]
+) -> Pair | tuple[Tensor, Tensor, CutBlurParams]: ...
 def cutblur(
     lq: Tensor,
     hq: Tensor,

@@ -73,7 +73,8 @@ class CutMixupParams(_BoxParams):
 def draw_cutmix(source: Source, *, alpha: float = 0.7, p: float = 1.0) -> CutMixParams:
     """Decide for each picture."""
     box = source.box(alpha)
-    return CutMixParams(source.applied(p, alpha), source.size, source.partner(), box)
+    applied = source.applied(p, alpha)
+    return CutMixParams(applied, source.size, source.partner(applied), box)
 
 
 def draw_cutmixup(source: Source, *, alpha: float = 0.7, mixup_alpha: float = 1.2, p: float = 1.0) -> CutMixupParams:
@@ -81,9 +82,9 @@ def draw_cutmixup(source: Source, *, alpha: float = 0.7, mixup_alpha: float = 1.
     box, share = source.box(alpha), source.beta(mixup_alpha, "mixup_alpha")
     if mixup_alpha == 0:
         share = torch.zeros_like(share)
-    return CutMixupParams(
-        source.applied(p, alpha), source.size, source.partner(), box, share, inside=source.uniform() < 0.5
-    )
+    applied = source.applied(p, alpha)
+    partner = source.partner(applied)
+    return CutMixupParams(applied, source.size, partner, box, share, inside=source.uniform() < 0.5)
 
 
 @overload
@@ -94,6 +95,10 @@ def cutmix(
 def cutmix(
     lq: Tensor, hq: Tensor, *, return_params: Literal[True], **options: Unpack[Strength[CutMixParams]]
 ) -> tuple[Tensor, Tensor, CutMixParams]: ...
+@overload
+def cutmix(
+    lq: Tensor, hq: Tensor, *, return_params: bool, **options: Unpack[Strength[CutMixParams]]
+) -> Pair | tuple[Tensor, Tensor, CutMixParams]: ...
 def cutmix(
     lq: Tensor,
     hq: Tensor,
@@ -167,6 +172,15 @@ def cutmixup(
     return_params: Literal[True],
     **options: Unpack[Strength[CutMixupParams]],
 ) -> tuple[Tensor, Tensor, CutMixupParams]: ...
+@overload
+def cutmixup(
+    lq: Tensor,
+    hq: Tensor,
+    *,
+    mixup_alpha: float = ...,
+    return_params: bool,
+    **options: Unpack[Strength[CutMixupParams]],
+) -> Pair | tuple[Tensor, Tensor, CutMixupParams]: ...
 def cutmixup(
     lq: Tensor,
     hq: Tensor,

@@ -31,20 +31,17 @@ class CutoutParams(Decisions):
     """What one call of ``cutout`` decided.
 
     Args:
-        keep: Which pixels of ``lq`` stay (N, 1, H, W).
+        keep: Which pixels of ``lq`` stay (N, 1, H, W): all of a picture that is not augmented.
     """
 
     keep: Tensor
 
     def apply(self, lq: Tensor, hq: Tensor, rows: Tensor | None = None) -> Pair:
-        return taken(lq, rows) * self._kept().to(lq.dtype), hq
+        return torch.where(self.keep, taken(lq, rows), 0), hq
 
     def mask(self, lq: Tensor, hq: Tensor) -> Tensor:
         """Ones where the target counts, zeros where its pixel of ``lq`` was cut out (N, 1, s*H, s*W)."""
-        return enlarged(self._kept().to(lq.dtype), scale_of(lq, hq))
-
-    def _kept(self) -> Tensor:
-        return self.keep | ~per_picture(self.applied)
+        return enlarged(self.keep.to(lq.dtype), scale_of(lq, hq))
 
 
 def draw_cutout(source: Source, *, alpha: float | None = None, p: float = 1.0, shape: Shape = "pixels") -> CutoutParams:
@@ -54,10 +51,14 @@ def draw_cutout(source: Source, *, alpha: float | None = None, p: float = 1.0, s
     alpha = _PUBLISHED[shape] if alpha is None else alpha
     check_interval(alpha, "alpha", 0, 1)
     if shape == "pixels":
-        keep = source.uniform(1, *source.size) >= alpha
+        drawn = source.uniform(1, *source.size)
+        applied = source.applied(p, alpha)
+        keep = drawn >= per_picture(applied * alpha)
     else:
-        keep = box_map(source.box(alpha, deviation=0), source.size, 1, outside=1.0, step=-1.0).bool()
-    return CutoutParams(source.applied(p, alpha), source.size, keep)
+        box = source.box(alpha, deviation=0)
+        applied = source.applied(p, alpha)
+        keep = box_map(box, source.size, 1, outside=1.0, step=-applied.float()).bool()
+    return CutoutParams(applied, source.size, keep)
 
 
 class _Keywords(Options[CutoutParams], total=False):
@@ -96,6 +97,10 @@ def cutout(
 def cutout(
     lq: Tensor, hq: Tensor, *, return_mask: Literal[True], return_params: Literal[True], **options: Unpack[_Keywords]
 ) -> tuple[Tensor, Tensor, Tensor, CutoutParams]: ...
+@overload
+def cutout(
+    lq: Tensor, hq: Tensor, *, return_mask: bool = ..., return_params: bool = ..., **options: Unpack[_Keywords]
+) -> tuple[Tensor | CutoutParams, ...]: ...
 def cutout(
     lq: Tensor,
     hq: Tensor,
@@ -117,8 +122,8 @@ def cutout(
     Args:
         lq: Damaged pictures (N, C, H, W), any float dtype.
         hq: Clean pictures (N, C, s*H, s*W) for an integer s >= 1; same dtype and device.
-        alpha: For "pixels" the share of pixels of ``lq`` that are cut out, each by itself; for "rectangle" its side as
-            a share of the picture's. In [0, 1]; 0 switches the augmentation off; None is 0.001 and 0.5.
+        alpha: For "pixels" the probability of each pixel of ``lq`` to be cut out, None being the published 0.001; for
+            "rectangle" its side as a share of the picture's, None being 0.5. In [0, 1]; 0 switches it off.
         p: Probability that a picture is augmented, in [0, 1].
         shape: "pixels", or "rectangle": one, placed uniformly inside the picture.
         same_on_batch: Draw once for the whole batch instead of once for each picture.

@@ -2,21 +2,20 @@
 
 import math
 from dataclasses import dataclass
-from typing import Literal, get_args, overload
+from typing import Literal, Unpack, get_args, overload
 
 import torch
 from torch import Tensor
 
-from restorekit._check import check_generator, check_interval
-from restorekit._random import normal, uniform
-from restorekit.augment._pair import check_pair
+from restorekit._check import check_interval
+from restorekit.augment._pair import Options, Pair, Record, Source, check_pair, check_size, per_picture, replayed, taken
 from restorekit.image._precision import full_precision
 
 Mode = Literal["central", "targeted"]
 
 
 @dataclass(frozen=True, eq=False)
-class FrequencyMaskingParams:
+class FrequencyMaskingParams(Record):
     """What ``frequency_masking`` decided.
 
     Args:
@@ -27,35 +26,48 @@ class FrequencyMaskingParams:
     inner: Tensor
     outer: Tensor
 
+    def check(self, lq: Tensor) -> None:
+        check_size(lq, len(self.inner), None)
+
+    def apply(self, lq: Tensor, hq: Tensor, rows: Tensor | None = None) -> Pair:
+        return _masked(taken(lq, rows), per_picture(self.inner), per_picture(self.outer)), hq
+
+
+def draw_frequency_masking(
+    source: Source, *, mode: Mode = "central", radius: float = 0.85, sigma: float = 0.15, p: float = 1.0
+) -> FrequencyMaskingParams:
+    """Decide for each picture."""
+    if mode not in get_args(Mode):
+        raise ValueError(f"mode must be one of {', '.join(get_args(Mode))}, got {mode!r}")
+    for value, name in ((radius, "radius"), (sigma, "sigma")):
+        check_interval(value, name, 0, 1)
+    applied = source.applied(p)
+    if mode == "central":
+        inner, outer = source.uniform(2).sort(1).values.unbind(1)
+    else:
+        below, above = (source.normal(2).abs() * sigma).unbind(1)
+        inner, outer = (radius - below).clamp(min=0), radius + above
+    return FrequencyMaskingParams(torch.where(applied, inner, 0), torch.where(applied, outer, 0))
+
+
+class _Keywords(Options[FrequencyMaskingParams], total=False):
+    mode: Mode
+    radius: float
+    sigma: float
+
 
 @overload
 def frequency_masking(
-    lq: Tensor,
-    hq: Tensor,
-    *,
-    mode: Mode = "central",
-    radius: float = 0.85,
-    sigma: float = 0.15,
-    p: float = 1.0,
-    same_on_batch: bool = False,
-    generator: torch.Generator | None = None,
-    return_params: Literal[False] = False,
-    replay: FrequencyMaskingParams | None = None,
-) -> tuple[Tensor, Tensor]: ...
+    lq: Tensor, hq: Tensor, *, return_params: Literal[False] = ..., **options: Unpack[_Keywords]
+) -> Pair: ...
 @overload
 def frequency_masking(
-    lq: Tensor,
-    hq: Tensor,
-    *,
-    mode: Mode = "central",
-    radius: float = 0.85,
-    sigma: float = 0.15,
-    p: float = 1.0,
-    same_on_batch: bool = False,
-    generator: torch.Generator | None = None,
-    return_params: Literal[True],
-    replay: FrequencyMaskingParams | None = None,
+    lq: Tensor, hq: Tensor, *, return_params: Literal[True], **options: Unpack[_Keywords]
 ) -> tuple[Tensor, Tensor, FrequencyMaskingParams]: ...
+@overload
+def frequency_masking(
+    lq: Tensor, hq: Tensor, *, return_params: bool, **options: Unpack[_Keywords]
+) -> Pair | tuple[Tensor, Tensor, FrequencyMaskingParams]: ...
 def frequency_masking(
     lq: Tensor,
     hq: Tensor,
@@ -68,7 +80,7 @@ def frequency_masking(
     generator: torch.Generator | None = None,
     return_params: bool = False,
     replay: FrequencyMaskingParams | None = None,
-) -> tuple[Tensor, Tensor] | tuple[Tensor, Tensor, FrequencyMaskingParams]:
+) -> Pair | tuple[Tensor, Tensor, FrequencyMaskingParams]:
     """Take a random band of frequencies out of the damaged picture, so that a network learns to fill any of them in.
 
     The coefficient (i, j) of the cosine transform (DCT-II) of H x W pixels lies at the radius
@@ -115,45 +127,18 @@ def frequency_masking(
         degradation follows them; on a finished ``lq`` it is an augmentation, as in their Noise2Noise training.
     """
     check_pair(lq, hq)
-    if mode not in get_args(Mode):
-        raise ValueError(f"mode must be one of {', '.join(get_args(Mode))}, got {mode!r}")
-    for value, name in ((radius, "radius"), (sigma, "sigma"), (p, "p")):
-        check_interval(value, name, 0, 1)
-    check_generator(generator)
     if replay is None:
-        n = 1 if same_on_batch else lq.shape[0]
-        params = _drawn(n, mode, radius, sigma, p, lq.device, generator)
-        params = FrequencyMaskingParams(params.inner.expand(lq.shape[0]), params.outer.expand(lq.shape[0]))
+        source = Source(lq, same_on_batch, generator)
+        params = draw_frequency_masking(source, mode=mode, radius=radius, sigma=sigma, p=p)
     else:
-        params = _replayed(replay, lq)
-    out = _masked(lq, params), hq
-    return (*out, params) if return_params else out
+        params = replayed(replay, FrequencyMaskingParams, lq)
+    pair = params.apply(lq, hq)
+    return (*pair, params) if return_params else pair
 
 
-def _drawn(
-    n: int, mode: Mode, radius: float, sigma: float, p: float, device: torch.device, generator: torch.Generator | None
-) -> FrequencyMaskingParams:
-    draws = uniform((n, 3), device=device, generator=generator)
-    if mode == "central":
-        inner, outer = draws[:, :2].amin(1), draws[:, :2].amax(1)
-    else:
-        below, above = (normal((n, 2), device=device, generator=generator).abs() * sigma).unbind(1)
-        inner, outer = (radius - below).clamp(min=0), radius + above
-    taking_part = draws[:, 2] < p
-    return FrequencyMaskingParams(torch.where(taking_part, inner, 0), torch.where(taking_part, outer, 0))
-
-
-def _replayed(replay: FrequencyMaskingParams, lq: Tensor) -> FrequencyMaskingParams:
-    if not isinstance(replay, FrequencyMaskingParams):
-        raise TypeError(f"replay must be the FrequencyMaskingParams of an earlier call, got {type(replay).__name__}")
-    if not replay.inner.shape == replay.outer.shape == lq.shape[:1]:
-        raise ValueError(f"replay is for {len(replay.inner)} pictures, got {lq.shape[0]}")
-    return FrequencyMaskingParams(replay.inner.to(lq.device), replay.outer.to(lq.device))
-
-
-def _masked(x: Tensor, params: FrequencyMaskingParams) -> Tensor:
+def _masked(x: Tensor, inner: Tensor, outer: Tensor) -> Tensor:
+    """Without the bands between these radii (N, 1, 1, 1)."""
     height, width = x.shape[-2:]
-    inner, outer = params.inner.view(-1, 1, 1, 1), params.outer.view(-1, 1, 1, 1)
     rows, columns = (torch.arange(size, dtype=torch.float32, device=x.device) / size for size in (height, width))
     distance = ((rows[:, None].square() + columns.square()) / 2).sqrt()
     band = (distance > inner) & (distance < outer)  # (N, 1, H, W)
@@ -168,7 +153,7 @@ def _masked(x: Tensor, params: FrequencyMaskingParams) -> Tensor:
 
 def _cosines(size: int) -> Tensor:
     """The orthonormal DCT-II of ``size`` samples as a matrix (size, size), float64: row k is the k-th cosine."""
-    place = torch.arange(size, dtype=torch.float64)
+    place = torch.arange(size, dtype=torch.float64, device="cpu")
     matrix = torch.cos(math.pi / size * place[:, None] * (place + 0.5)) * math.sqrt(2 / size)
     matrix[0] /= math.sqrt(2)
     return matrix

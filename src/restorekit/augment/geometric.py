@@ -1,18 +1,16 @@
 """Flips and rotations of pairs."""
 
 from dataclasses import dataclass
-from typing import Literal, overload
+from typing import Literal, Unpack, overload
 
 import torch
 from torch import Tensor
 
-from restorekit._check import check_generator, check_interval
-from restorekit._random import uniform
-from restorekit.augment._pair import check_pair
+from restorekit.augment._pair import Options, Pair, Record, Source, check_pair, check_size, replayed, taken
 
 
 @dataclass(frozen=True, eq=False)
-class FlipRotateParams:
+class FlipRotateParams(Record):
     """What ``flip_rotate`` decided.
 
     Args:
@@ -21,29 +19,47 @@ class FlipRotateParams:
 
     k: Tensor
 
+    def check(self, lq: Tensor) -> None:
+        check_size(lq, len(self.k), None)
+        self._turned(lq)
+
+    def apply(self, lq: Tensor, hq: Tensor, rows: Tensor | None = None) -> Pair:
+        turned = self._turned(lq)
+        return _moved(taken(lq, rows), self.k, turned), _moved(taken(hq, rows), self.k, turned)
+
+    def _turned(self, lq: Tensor) -> bool:
+        """Whether the result has another shape, which takes the same for all; only then is ``k`` read here and now."""
+        if lq.shape[-2] == lq.shape[-1]:
+            return False
+        odd = self.k % 2 == 1
+        if bool(odd.any()) != bool(odd.all()):
+            raise ValueError(
+                "replay turns some pictures and not others, which takes square pictures; replay it on those"
+            )
+        return bool(odd.all())
+
+
+def draw_flip_rotate(source: Source, *, p: float = 1.0) -> FlipRotateParams:
+    """Decide for each picture."""
+    draws = source.uniform()
+    all_eight = source.size[0] == source.size[1] or source.same_on_batch
+    # Even numbers keep the shape. A draw is at most 1 - 2^-24, so that 8 is never reached.
+    k = (draws * 8).long() if all_eight else (draws * 4).long() * 2
+    return FlipRotateParams(torch.where(source.applied(p), k, 0))
+
 
 @overload
 def flip_rotate(
-    lq: Tensor,
-    hq: Tensor,
-    *,
-    p: float = 1.0,
-    same_on_batch: bool = False,
-    generator: torch.Generator | None = None,
-    return_params: Literal[False] = False,
-    replay: FlipRotateParams | None = None,
-) -> tuple[Tensor, Tensor]: ...
+    lq: Tensor, hq: Tensor, *, return_params: Literal[False] = ..., **options: Unpack[Options[FlipRotateParams]]
+) -> Pair: ...
 @overload
 def flip_rotate(
-    lq: Tensor,
-    hq: Tensor,
-    *,
-    p: float = 1.0,
-    same_on_batch: bool = False,
-    generator: torch.Generator | None = None,
-    return_params: Literal[True],
-    replay: FlipRotateParams | None = None,
+    lq: Tensor, hq: Tensor, *, return_params: Literal[True], **options: Unpack[Options[FlipRotateParams]]
 ) -> tuple[Tensor, Tensor, FlipRotateParams]: ...
+@overload
+def flip_rotate(
+    lq: Tensor, hq: Tensor, *, return_params: bool, **options: Unpack[Options[FlipRotateParams]]
+) -> Pair | tuple[Tensor, Tensor, FlipRotateParams]: ...
 def flip_rotate(
     lq: Tensor,
     hq: Tensor,
@@ -53,7 +69,7 @@ def flip_rotate(
     generator: torch.Generator | None = None,
     return_params: bool = False,
     replay: FlipRotateParams | None = None,
-) -> tuple[Tensor, Tensor] | tuple[Tensor, Tensor, FlipRotateParams]:
+) -> Pair | tuple[Tensor, Tensor, FlipRotateParams]:
     """Flip and turn both pictures of a pair alike, by one of the 8 ways that a square fits onto itself.
 
     Each way is as likely as the others, leaving the picture as it is among them. A quarter turn exchanges height and
@@ -91,39 +107,12 @@ def flip_rotate(
         a batch or crop, which gives the same 8 ways.
     """
     check_pair(lq, hq)
-    check_interval(p, "p", 0, 1)
-    check_generator(generator)
-    square = lq.shape[-2] == lq.shape[-1]
-    all_eight = square or same_on_batch
-    k = _drawn(lq, p, same_on_batch, all_eight, generator) if replay is None else _replayed(replay, lq)
-    # Where the size of the result depends on the numbers, and only there, they are needed here and now.
-    turned = not square and (same_on_batch or replay is not None) and _turned(k)
-    out = _moved(lq, k, turned), _moved(hq, k, turned)
-    return (*out, FlipRotateParams(k)) if return_params else out
-
-
-def _drawn(lq: Tensor, p: float, same_on_batch: bool, all_eight: bool, generator: torch.Generator | None) -> Tensor:
-    n = lq.shape[0]
-    draws = uniform((1 if same_on_batch else n, 2), device=lq.device, generator=generator)
-    # Even numbers keep the shape. A draw is at most 1 - 2^-24, so that 8 is never reached.
-    k = (draws[:, 0] * 8).long() if all_eight else (draws[:, 0] * 4).long() * 2
-    return torch.where(draws[:, 1] < p, k, 0).expand(n)
-
-
-def _replayed(replay: FlipRotateParams, lq: Tensor) -> Tensor:
-    if not isinstance(replay, FlipRotateParams):
-        raise TypeError(f"replay must be the FlipRotateParams of an earlier call, got {type(replay).__name__}")
-    if replay.k.shape != lq.shape[:1]:
-        raise ValueError(f"replay is for {len(replay.k)} pictures, got {lq.shape[0]}")
-    return replay.k.to(lq.device)
-
-
-def _turned(k: Tensor) -> bool:
-    """Whether height and width are exchanged in all pictures (True) or in none (False)."""
-    odd = k % 2 == 1
-    if bool(odd.any()) != bool(odd.all()):
-        raise ValueError("replay turns some pictures and not others, which takes square pictures; replay it on those")
-    return bool(odd[0])
+    if replay is None:
+        params = draw_flip_rotate(Source(lq, same_on_batch, generator), p=p)
+    else:
+        params = replayed(replay, FlipRotateParams, lq)
+    pair = params.apply(lq, hq)
+    return (*pair, params) if return_params else pair
 
 
 def _moved(x: Tensor, k: Tensor, turned: bool) -> Tensor:

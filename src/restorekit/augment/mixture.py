@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from restorekit._check import check_batch, check_interval
-from restorekit.augment._pair import Decisions, Pair, Source, check_pair, check_size, enlarged, scale_of
+from restorekit.augment._pair import Pair, Record, Source, check_pair, check_size, enlarged, scale_of
 from restorekit.augment._pool import NAMES, Augmentation, method
 from restorekit.augment.cutout import CutoutParams
 
@@ -36,7 +36,7 @@ class MixtureParams:
 
     names: tuple[str, ...]
     choice: Tensor
-    parts: tuple[Decisions | int | None, ...]
+    parts: tuple[Record | int | None, ...]
     size: tuple[int, int]
 
     def rows(self, index: int, device: torch.device) -> Tensor | None:
@@ -55,12 +55,12 @@ class _Options(TypedDict, total=False):
 class Mixture:
     """Augment each pair with probability ``p`` by one method of a pool, drawn with ``ratios``.
 
-    Methods see the pictures that chose them, so that a mixture costs about as much as one of its methods. Partners
-    of ``mixup``, ``cutmix`` and ``cutmixup`` come from the whole batch as it was.
+    Methods see the pictures that chose them, so that no work is done for a picture twice. Partners of ``mixup``,
+    ``cutmix`` and ``cutmixup`` come from the whole batch as it was.
 
     Args:
         pool: A preset's name ("sr", "realistic-sr", "restoration", "small-model"), all of which hold the seven methods
-            with their published strengths; or a sequence of methods: names, functions of this package,
+            with their published strengths; or a sequence of methods: functions of this package, their names,
             ``functools.partial`` of these with other strengths, and any function ``f(lq, hq, *, generator)`` that
             returns the pair in its sizes, writes nothing in place and draws from the generator alone; it is given the
             pictures that chose it, with a CPU generator. One that returns ``lq`` at the size of ``hq`` has an
@@ -91,14 +91,14 @@ class Mixture:
         ratios: Sequence[float] | None = None,
     ) -> None:
         default_p, default_ratios = 1.0, None
+        expected = f"pool must be one of {', '.join(PRESETS)}, or a sequence of methods such as [{NAMES[0]!r}]"
         if isinstance(pool, str):
             if pool not in PRESETS:
-                raise ValueError(
-                    f"pool must be one of {', '.join(PRESETS)}, or a sequence of methods such as [{NAMES[0]!r}], "
-                    f"got {pool!r}"
-                )
+                raise ValueError(f"{expected}, got {pool!r}")
             default_p, default_ratios = PRESETS[pool]
             pool = NAMES
+        if not isinstance(pool, Sequence):
+            raise TypeError(f"{expected}, got {type(pool).__name__}")
         self.methods = tuple(method(entry) for entry in pool)
         if not self.methods:
             raise ValueError(f"pool must not be empty; name some of {', '.join(NAMES)}")
@@ -160,6 +160,16 @@ class Mixture:
         return_params: Literal[True],
         **options: Unpack[_Options],
     ) -> tuple[Tensor, Tensor, Tensor, MixtureParams]: ...
+    @overload
+    def __call__(
+        self,
+        lq: Tensor,
+        hq: Tensor,
+        *,
+        return_mask: bool = ...,
+        return_params: bool = ...,
+        **options: Unpack[_Options],
+    ) -> tuple[Tensor | MixtureParams, ...]: ...
     def __call__(
         self,
         lq: Tensor,
@@ -174,14 +184,17 @@ class Mixture:
         """Augment a batch.
 
         Args:
-            lq: Damaged pictures (N, C, H, W), any float dtype, finite; 3 channels if ``permute_rgb`` is in the pool.
+            lq: Damaged pictures (N, C, H, W), any float dtype, finite; 3 channels if ``permute_rgb`` is in the pool,
+                as in those of all presets.
             hq: Clean pictures (N, C, s*H, s*W) for an integer s >= 1; same dtype and device.
-            same_on_batch: Draw one method, and what it draws, for the whole batch; partners differ all the same.
+            same_on_batch: Draw one method, and what it draws, for the whole batch; partners differ all the same, and
+                a function from elsewhere draws as it does.
             generator: Source of the draws.
             return_params: Return the decisions as well.
             replay: Decisions of an earlier call of a mixture of the same methods, for N pictures with an ``lq`` of the
                 same height and width; they are repeated, and no other argument but the returns is used.
-            return_mask: Return Cutout's mask as well: ones for pictures that chose another method.
+            return_mask: Return Cutout's mask as well: ones for pictures that chose another method. What a mixture in
+                the pool, or a function from elsewhere, cuts out is not in it.
 
         Returns:
             ``lq``, at the size of ``hq`` if CutBlur is in the pool whatever is chosen, and ``hq``, either of them the
@@ -198,16 +211,17 @@ class Mixture:
         if any(entry.needs_rgb for entry in self.methods):
             check_batch(lq, "lq", channels=3)
         params = self._draw(Source(lq, same_on_batch, generator)) if replay is None else self._replayed(replay, lq)
-        mask = (_mask(lq, hq, params),) if return_mask else ()
-        return *self._apply(lq, hq, params), *mask, *((params,) if return_params else ())
+        pair = self._apply(lq, hq, params)
+        mask = (_mask(lq, pair[1], params),) if return_mask else ()
+        return *pair, *mask, *((params,) if return_params else ())
 
     def _draw(self, source: Source) -> MixtureParams:
         gate, which = source.uniform().cpu(), source.uniform().cpu()
-        steps = torch.tensor(self.ratios, dtype=torch.float64).cumsum(0)
+        steps = torch.tensor(self.ratios, dtype=torch.float64, device="cpu").cumsum(0)
         choice = torch.searchsorted(steps / steps[-1], which.double().contiguous(), right=True)
         choice = torch.where(gate < self.p, choice, -1)
         params = MixtureParams(self.names, choice, (), source.size)
-        parts: list[Decisions | int | None] = [None] * len(self.methods)
+        parts: list[Record | int | None] = [None] * len(self.methods)
         for index in sorted(set(choice.tolist()) - {-1}):
             rows = params.rows(index, source.lq.device)
             parts[index] = self.methods[index].draw(replace(source, rows=rows))

@@ -29,7 +29,8 @@ class MixupParams(Decisions):
 def draw_mixup(source: Source, *, alpha: float = 1.2, p: float = 1.0) -> MixupParams:
     """Decide for each picture."""
     share = source.beta(alpha)
-    return MixupParams(source.applied(p, alpha), None, source.partner(), share)
+    applied = source.applied(p, alpha)
+    return MixupParams(applied, None, source.partner(applied), share)
 
 
 @overload
@@ -40,6 +41,10 @@ def mixup(
 def mixup(
     lq: Tensor, hq: Tensor, *, return_params: Literal[True], **options: Unpack[Strength[MixupParams]]
 ) -> tuple[Tensor, Tensor, MixupParams]: ...
+@overload
+def mixup(
+    lq: Tensor, hq: Tensor, *, return_params: bool, **options: Unpack[Strength[MixupParams]]
+) -> Pair | tuple[Tensor, Tensor, MixupParams]: ...
 def mixup(
     lq: Tensor,
     hq: Tensor,

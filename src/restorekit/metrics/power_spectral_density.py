@@ -20,7 +20,8 @@ def power_spectral_density(
     density is averaged over the channels, whose power is added up whether or not their signs agree, and over rings of
     frequencies at ``k / (2 bins)`` cycles per pixel, k = 1..bins, give or take half a step; the first takes all lower
     ones, too. Frequencies above 0.5, in the corners of the plane, are left out. White noise of variance v has the
-    density v everywhere; without a window, the density summed over the whole plane is H W times the variance.
+    density v everywhere (with the window a quarter less in the first ring, as the mean is taken out);
+    without a window, the density summed over the whole plane is H W times the variance.
 
     Args:
         x: Pictures (N, C, H, W), any size of at least 2 px along one side; float16 and bfloat16 are computed in
@@ -58,7 +59,7 @@ def power_spectral_density(
     if bins > max(height, width) // 2:
         raise ValueError(f"bins must be at most half the longer side, {max(height, width) // 2}, got {bins}")
     work = x.to(torch.promote_types(x.dtype, torch.float32))
-    frequencies = torch.arange(1, bins + 1, dtype=torch.float64) / (2 * bins)
+    frequencies = torch.arange(1, bins + 1, dtype=torch.float64, device="cpu") / (2 * bins)
     return frequencies.to(work), _ring_means(_periodogram(work, window == "hann"), bins)
 
 
@@ -72,13 +73,13 @@ def _periodogram(x: Tensor, faded: bool) -> Tensor:
 
 
 def _hann(size: int) -> Tensor:
-    place = torch.arange(size, dtype=torch.float64) + 0.5
+    place = torch.arange(size, dtype=torch.float64, device="cpu") + 0.5
     return 0.5 - 0.5 * torch.cos(2 * math.pi / size * place)
 
 
 def _ring_means(power: Tensor, bins: int) -> Tensor:
     """Means (N, bins) of a plane (N, H, W) over rings of frequencies up to 0.5."""
-    rows, columns = (torch.fft.fftfreq(size, dtype=torch.float64) for size in power.shape[-2:])
+    rows, columns = (torch.fft.fftfreq(size, dtype=torch.float64, device="cpu") for size in power.shape[-2:])
     frequency = (rows[:, None].square() + columns.square()).sqrt().flatten()
     ring = (frequency * 2 * bins).round().clamp(min=1).long()
     # Slot 0 takes what is left out. The small excess keeps 0.5 itself, however its root was rounded.
