@@ -24,6 +24,18 @@ def test_same_generator_same_result(sample):
 
 
 @pytest.mark.parametrize("sample", [uniform, normal, peaked])
+def test_the_default_dtype_changes_nothing(sample):
+    expected = sample((3, 4), device=CPU, generator=torch.Generator().manual_seed(5))
+    torch.set_default_dtype(torch.float64)
+    try:
+        drawn = sample((3, 4), device=CPU, generator=torch.Generator().manual_seed(5))
+    finally:
+        torch.set_default_dtype(torch.float32)
+    assert drawn.dtype == torch.float32
+    assert torch.equal(drawn, expected)
+
+
+@pytest.mark.parametrize("sample", [uniform, normal, peaked])
 def test_a_generator_leaves_the_global_stream_alone(sample):
     state = torch.get_rng_state()
     sample((4,), device=CPU, generator=torch.Generator())

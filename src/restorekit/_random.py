@@ -14,12 +14,16 @@ def _source(device: torch.device, generator: torch.Generator | None) -> torch.de
 
 def uniform(shape: Sequence[int], *, device: torch.device, generator: torch.Generator | None = None) -> Tensor:
     """Float32 samples of U[0, 1)."""
-    return torch.rand(tuple(shape), device=_source(device, generator), generator=generator).to(device)
+    return torch.rand(tuple(shape), dtype=torch.float32, device=_source(device, generator), generator=generator).to(
+        device
+    )
 
 
 def normal(shape: Sequence[int], *, device: torch.device, generator: torch.Generator | None = None) -> Tensor:
     """Float32 samples of N(0, 1)."""
-    return torch.randn(tuple(shape), device=_source(device, generator), generator=generator).to(device)
+    return torch.randn(tuple(shape), dtype=torch.float32, device=_source(device, generator), generator=generator).to(
+        device
+    )
 
 
 def beta(
