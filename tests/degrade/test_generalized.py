@@ -76,6 +76,11 @@ def test_threads_leave_no_trace():
     assert torch.equal(one, two)
 
 
+def test_a_pair_may_be_a_list():
+    x = pictures(1, 1, 7, 7)
+    assert torch.equal(generalized_blur(x, [2.0, 1.0]), generalized_blur(x, (2.0, 1.0)))
+
+
 @pytest.mark.parametrize("plateau", [False, True])
 def test_flat_pictures_stay_flat(plateau):
     x = torch.full((1, 1, 1, 7), 0.3, dtype=torch.float64)

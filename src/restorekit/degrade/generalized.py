@@ -1,6 +1,8 @@
 """Blurs whose kernels are more pointed, flatter or wider of foot than a Gaussian."""
 
 import math
+from collections.abc import Sequence
+from typing import cast
 
 import torch
 from torch import Tensor
@@ -14,7 +16,7 @@ from restorekit.degrade._pieces import in_pieces, total
 
 def generalized_blur(
     x: Tensor,
-    level: float | tuple[float, float] | Tensor,
+    level: float | Sequence[float] | Tensor,
     *,
     beta: float = 1.0,
     plateau: bool = False,
@@ -56,7 +58,8 @@ def generalized_blur(
     check_interval(angle, "angle", -2 * math.pi, 2 * math.pi)
     check_kernel_size(kernel_size)
     check_border(border)
-    pair = level if isinstance(level, tuple) else (level, level)
+    pair: Sequence[float | Tensor]
+    pair = level if isinstance(level, (tuple, list)) else (cast("float | Tensor", level),) * 2
     if len(pair) != 2:
         raise ValueError(f"level must be one number or a pair (along, across), got {level}")
     widths = torch.stack([per_picture(one, "level", x, 0.01, 100, unit="px").flatten() for one in pair], dim=1)

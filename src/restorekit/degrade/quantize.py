@@ -14,8 +14,8 @@ def quantize(x: Tensor, level: int | Tensor) -> Tensor:
     """Keep ``level`` grey levels: on the 8-bit scale thresholds every 256 / level, each tone down to the one below it.
 
     Args:
-        x: Pictures (N, C, H, W) in [0, 1]; what lies outside falls to the first or last level. bfloat16 is too coarse to
-            hold every 8-bit tone on its side of a threshold.
+        x: Pictures (N, C, H, W) in [0, 1]; what lies outside falls to the first or last level. bfloat16 is too coarse
+            to hold every 8-bit tone on its side of a threshold.
         level: Number of grey levels, whole, in [2, 256]; a number or one for each picture (N,). 256 leaves 8-bit
             pictures as they are.
 
