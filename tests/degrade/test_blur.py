@@ -84,6 +84,27 @@ def test_the_number_of_threads_changes_nothing(function, options, size):
         torch.set_num_threads(threads)
 
 
+@pytest.mark.parametrize(
+    "function",
+    [
+        lambda x: gaussian_blur(x, (50.0, 27.0), angle=0.3),
+        lambda x: motion_blur(x, 201.3, angle=0.7),
+        lambda x: defocus_blur(x, 96.3),
+    ],
+)
+def test_the_number_of_threads_changes_no_digit_of_a_large_kernel(function):
+    x = pictures(1, 1, 64, 80, torch.float64)
+    threads = torch.get_num_threads()
+    try:
+        torch.set_num_threads(1)
+        alone = function(x)
+        for count in (2, 8):
+            torch.set_num_threads(count)
+            assert torch.equal(function(x), alone)
+    finally:
+        torch.set_num_threads(threads)
+
+
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 def test_gaussian_equals_skimage(dtype):
     x = pictures(6, 3, 30, 19, dtype)

@@ -60,10 +60,25 @@ def test_a_batch_is_its_pictures(dtype):
         assert torch.equal(out[i : i + 1], generalized_blur(x[i : i + 1], levels[i].item(), beta=0.7))
 
 
+@pytest.mark.parametrize("size", [7, 21])
+def test_a_batch_of_doubles_is_its_pictures(size):
+    x = pictures(5, 3, 41, 37, torch.float64)
+    levels = torch.tensor([0.61, 1.5, 2.7588864090933552, 1.693712835038536, 3.3], dtype=torch.float64)
+    out = generalized_blur(x, levels, beta=2.832626394837368, angle=2.1, kernel_size=size)
+    for i in range(5):
+        alone = generalized_blur(x[i : i + 1], levels[i : i + 1], beta=2.832626394837368, angle=2.1, kernel_size=size)
+        assert torch.equal(out[i : i + 1], alone)
+
+
 def test_threads_leave_no_trace():
     x = pictures(1, 3, 211, 307)
     one, two = on_threads(lambda: generalized_blur(x, (2.0, 1.0), beta=0.6))
     assert torch.equal(one, two)
+
+
+def test_a_pair_may_be_a_list():
+    x = pictures(1, 1, 7, 7)
+    assert torch.equal(generalized_blur(x, [2.0, 1.0]), generalized_blur(x, (2.0, 1.0)))
 
 
 @pytest.mark.parametrize("plateau", [False, True])

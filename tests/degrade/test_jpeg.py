@@ -244,3 +244,11 @@ def test_bad_quality_and_rounding_of_one_alone():
         jpeg(noise(), 50.5)
     with pytest.raises(ValueError, match="rounding must be one of straight-through, smooth"):
         differentiable_jpeg(noise(), 50, rounding="hard")
+
+
+def test_the_order_in_memory_does_not_matter():
+    x = torch.rand(2, 3, 33, 64, generator=torch.Generator().manual_seed(0))
+    strided = x.contiguous(memory_format=torch.channels_last)
+    assert torch.equal(
+        differentiable_jpeg(strided, 40, rounding="smooth"), differentiable_jpeg(x, 40, rounding="smooth")
+    )

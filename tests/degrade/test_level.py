@@ -1,3 +1,5 @@
+import math
+
 import pytest
 import torch
 
@@ -40,6 +42,36 @@ def test_the_graph_is_kept():
 def test_outside_names_the_range(value):
     with pytest.raises(ValueError, match=r"level must be in \[0.0, 1.0\] \(8-bit: divide by 255\), got"):
         level(value, unit="(8-bit: divide by 255)")
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float32, torch.float64])
+@pytest.mark.parametrize("bound", [-math.pi / 2, math.pi / 2, 0.05 - math.pi / 2])
+def test_a_bound_is_in_the_range_however_it_is_rounded(dtype, bound):
+    low, high = min(bound, 0.0), max(bound, 0.0)
+    level(bound, low=low, high=high)
+    level(torch.tensor(bound, dtype=dtype), low=low, high=high)
+
+
+def test_a_number_is_checked_as_it_is():
+    with pytest.raises(ValueError, match=r"got 1\.00000001"):  # 1 in float32
+        level(1.00000001)
+
+
+@pytest.mark.parametrize(
+    "value", [10**400, math.inf, torch.tensor(math.inf, dtype=torch.float16)], ids=["integer", "float", "tensor"]
+)
+def test_what_no_float_holds(value):
+    with pytest.raises(ValueError, match="level must be in"):
+        level(value, high=1e6)
+
+
+def test_the_default_device_does_not_matter():
+    before = torch.get_default_device()
+    try:
+        torch.set_default_device("meta")
+        assert level(0.5).device == X.device
+    finally:
+        torch.set_default_device(before)
 
 
 def test_an_open_end():

@@ -20,6 +20,12 @@ def test_256_levels_leave_8_bit_pictures():
     torch.testing.assert_close(quantize(TONES / 255, 256), TONES / 255)
 
 
+@pytest.mark.parametrize("level", [2, 4, 8, 16, 64, 256])
+def test_8_bit_tones_stay_on_their_side_of_a_threshold_in_half_precision(level):
+    lower_edge = (TONES * level // 256) * 256 / level / 255
+    assert torch.equal(quantize((TONES / 255).half(), level), lower_edge.half())
+
+
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16])
 def test_level_of_each_picture_and_dtype(dtype):
     x = torch.rand(2, 3, 5, 7, generator=torch.Generator().manual_seed(0)).to(dtype)

@@ -88,3 +88,9 @@ def test_bad_arguments():
         resample(x, torch.tensor([0.5, 0.5]))
     with pytest.raises(TypeError, match="floating-point"):
         resample(torch.zeros(1, 1, 4, 4, dtype=torch.uint8), 0.5)
+
+
+def test_the_order_in_memory_does_not_matter():
+    x = torch.rand(2, 4, 7, 5, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    strided = x.contiguous(memory_format=torch.channels_last)
+    assert torch.equal(resample(strided, 0.5, kernel="area"), resample(x, 0.5, kernel="area"))

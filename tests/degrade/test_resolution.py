@@ -52,11 +52,21 @@ def test_the_number_of_threads_changes_nothing(function):
         torch.set_num_threads(threads)
 
 
+@pytest.mark.parametrize(("level", "side", "small"), [(1.01, 202, 200), (2.37, 711, 300), (7.31, 731, 100)])
+def test_a_factor_is_not_rounded_to_float32(level, side, small):
+    assert downscale(pictures(1, 1, side, 3), level).shape[2] == small
+
+
+def test_a_ratio_is_not_rounded_to_float32():
+    x = pictures(1, 1, 10, 10)
+    small = resize(x, size=(4, 4), kernel="bilinear", antialias=False)  # round(3.5); float32 holds less than 0.35
+    assert torch.equal(low_pass(x, 0.35), resize(small, size=(10, 10), kernel="bilinear"))
+
+
 @settings(max_examples=40, deadline=None)
 @given(st.integers(1, 20), st.integers(1, 20), st.floats(0.01, 1))
 def test_low_pass_equals_torch_down_and_up(height, width, ratio):
     x = pictures(1, 2, height, width, torch.float64, height)
-    ratio = torch.tensor(ratio).double().item()  # as float32 rounds it
     small = [max(1, round(ratio * side)) for side in (height, width)]
     theirs = F.interpolate(F.interpolate(x, small, mode="bilinear"), (height, width), mode="bilinear")
     torch.testing.assert_close(low_pass(x, ratio), theirs, rtol=0, atol=1e-12)

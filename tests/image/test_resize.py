@@ -133,12 +133,45 @@ def test_matrices_stay_small():
     # No window is wider than the axis, and a long axis adds blocks, not width.
     blocks = importlib.import_module("restorekit.image.resize")._blocks
     options = ("bicubic", True, "reflect", "matlab")
-    assert blocks(50, 1, Fraction(1, 100_000), *options).weights.shape == (1, 1, 50)
+    assert blocks(50, 1, Fraction(1, 100_000), *options).weights.shape == (1, 16, 50)
     for outputs in (270, 271):  # a short period of the weights, and none
         short = blocks(1080, outputs, Fraction(outputs, 1080), *options).weights
         long = blocks(10_800, 10 * outputs, Fraction(outputs, 1080), *options).weights
         assert long.shape[1:] == short.shape[1:]
         assert short.shape[2] < 60
+
+
+@pytest.mark.parametrize(
+    ("shape", "size"),
+    [
+        ((3, 500, 17), (3, 1)),
+        ((3, 500, 17), (15, 1)),
+        ((1, 64, 1280), (64, 6)),
+        ((1, 2000, 63), (7, 63)),
+        ((3, 100, 307), (100, 1)),
+        ((3, 211, 307), (53, 77)),
+        ((1, 2000, 1), (7, 1)),
+    ],
+)
+@pytest.mark.parametrize("learnt", [False, True])
+def test_neither_threads_nor_the_rest_of_the_batch_change_a_bit(shape, size, learnt):
+    pictures = torch.rand(3, *shape, generator=torch.Generator().manual_seed(0)).requires_grad_(learnt)
+    expected = resize(pictures[1:2], size=size)
+    threads = torch.get_num_threads()
+    try:
+        for count in (1, 2, 8):
+            torch.set_num_threads(count)
+            assert torch.equal(resize(pictures[1:2], size=size), expected)
+            assert torch.equal(resize(pictures, size=size)[1:2], expected)
+    finally:
+        torch.set_num_threads(threads)
+
+
+@pytest.mark.parametrize(("shape", "size"), [((1, 3, 128), (1, 13)), ((3, 3, 5), (5, 6)), ((1, 64, 1), (113, 1))])
+def test_the_rest_of_a_batch_of_thin_pictures_changes_no_bit(shape, size):
+    pictures = torch.rand(3, *shape, generator=torch.Generator().manual_seed(0))
+    for i in range(3):
+        assert torch.equal(resize(pictures, size=size)[i : i + 1], resize(pictures[i : i + 1], size=size))
 
 
 def test_numbers_of_an_enlarged_step_by_hand():

@@ -1,41 +1,41 @@
-"""The kernels of the blurs, made in float64 and differentiable, and sliding one over one picture."""
+"""The kernels of the blurs, made in float64 and differentiable."""
 
 import math
 
 import torch
 from torch import Tensor
 
-from restorekit.image._bands import slide
-from restorekit.image._border import Border, extend
-from restorekit.image._spectra import correlate
+from restorekit.degrade._pieces import in_pieces, total
 
 _LEAST = 1e-6  # px; a Gaussian of this width or less is a unit impulse
 
 
-def _distances(radius: int, like: Tensor) -> Tensor:
+def distances(radius: int, like: Tensor) -> Tensor:
+    """Whole distances from the centre (2 radius + 1,), in float64 on the device of ``like``."""
     return torch.arange(-radius, radius + 1, dtype=torch.float64, device=like.device)
 
 
 def gaussian_taps(sigma: Tensor, radius: int) -> Tensor:
     """A sampled Gaussian (2 radius + 1,) of width ``sigma`` () in pixels, which may be 0; sums to 1."""
-    weight = torch.exp(-0.5 * (_distances(radius, sigma) / sigma.double().clamp(min=_LEAST)) ** 2)
-    return weight / weight.sum()
+    weight = torch.exp(-0.5 * (distances(radius, sigma) / sigma.double().clamp(min=_LEAST)) ** 2)
+    return weight / total(weight)
 
 
 def turned_gaussian(sigma: Tensor, angle: Tensor, radius: int) -> Tensor:
     """A sampled Gaussian (K, K) of widths ``sigma`` (2,) along and across ``angle`` (), as ``gaussian_kernel2d``."""
-    distance = _distances(radius, sigma)
+    distance = distances(radius, sigma)
     # Rows grow downwards, so a counter-clockwise axis points to (cos, -sin).
     y, x = -distance[:, None], distance[None, :]
     along, across = sigma.double().clamp(min=_LEAST)
     cos, sin = angle.double().cos(), angle.double().sin()
-    weight = torch.exp(-0.5 * (((cos * x + sin * y) / along) ** 2 + ((cos * y - sin * x) / across) ** 2))
-    return weight / weight.sum()
+    exponent = -0.5 * (((cos * x + sin * y) / along) ** 2 + ((cos * y - sin * x) / across) ** 2)
+    weight = in_pieces(torch.exp, exponent[None])[0]
+    return weight / total(weight)
 
 
 def line(length: Tensor, angle: Tensor) -> Tensor:
     """The share of a line through the centre that lies in each pixel (K, K): ``length`` () px, at ``angle`` ()."""
-    distance = _distances(max(math.ceil(length.item() / 2 - 0.5), 0), length)
+    distance = distances(max(math.ceil(length.item() / 2 - 0.5), 0), length)
     # The line is t * (cos, -sin) with |t| <= length / 2; it is inside a column, or a row, for t between two crossings.
     # On an axis the crossings lie at infinity, which is what is wanted, but has no derivative: the angle gets none.
     direction = torch.stack([angle.detach().double().cos(), -angle.detach().double().sin()])
@@ -45,7 +45,7 @@ def line(length: Tensor, angle: Tensor) -> Tensor:
     begin = torch.maximum(torch.maximum(enter[1][:, None], enter[0][None, :]), -half)
     end = torch.minimum(torch.minimum(leave[1][:, None], leave[0][None, :]), half)
     weight = (end - begin).clamp(min=0)
-    return weight / weight.sum()
+    return weight / total(weight)
 
 
 def disc(radius: Tensor) -> Tensor:
@@ -58,7 +58,7 @@ def disc(radius: Tensor) -> Tensor:
     corner = _corner_area(edges[:, None].abs(), edges[None, :].abs(), radius.double())
     corner = corner * edges[:, None].sign() * edges[None, :].sign()
     weight = corner.diff(dim=0).diff(dim=1).clamp(min=0)
-    return weight / weight.sum()
+    return weight / total(weight)
 
 
 def _corner_area(x: Tensor, y: Tensor, radius: Tensor) -> Tensor:
@@ -75,24 +75,4 @@ def _height(t: Tensor, radius: Tensor) -> Tensor:
 
 def _under_circle(t: Tensor, radius: Tensor) -> Tensor:
     height = _height(t, radius)
-    return (t * height + radius * radius * torch.atan2(t, height)) / 2
-
-
-def separable(x: Tensor, down: Tensor, along: Tensor, border: Border) -> Tensor:
-    """Slide ``down`` (K,) down the columns and ``along`` (K,) along the rows of one picture (C, H, W)."""
-    for kernel, dim in ((along, -1), (down, -2)):
-        if kernel.shape[0] > 1:
-            x = slide(extend(x, kernel.shape[0] // 2, dim, border), kernel.to(x.dtype), dim)
-    return x
-
-
-def symmetric(x: Tensor, kernel: Tensor, border: Border) -> Tensor:
-    """Slide a kernel (K, K) that half a turn leaves as it is over one picture (C, H, W)."""
-    size = kernel.shape[-1]
-    if size == 1:
-        return x
-    wide = extend(extend(x, size // 2, -2, border), size // 2, -1, border)
-    out = correlate(wide, kernel.to(x.dtype)[None])
-    # A mean lies among its samples, but spectra round: black may come out below 0. The gradient is left as it is.
-    kept = out.detach().clamp(wide.detach().amin(), wide.detach().amax())
-    return out + (kept - out.detach())
+    return (t * height + radius * radius * in_pieces(torch.atan, (t / height)[None])[0]) / 2

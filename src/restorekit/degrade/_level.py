@@ -21,11 +21,12 @@ def per_picture(
         above: Leave ``low`` itself out.
         unit: What the number means, for messages.
     """
-    if isinstance(level, bool) or not isinstance(level, (int, float, Tensor)):
-        raise TypeError(f"{name} must be a number or a tensor (N,), got {type(level).__name__}")
     dtype = torch.promote_types(x.dtype, torch.float32)
     if not isinstance(level, Tensor):
-        level = torch.tensor(float(level), dtype=dtype)
+        if isinstance(level, bool) or not isinstance(level, (int, float)):
+            raise TypeError(f"{name} must be a number or a tensor (N,), got {type(level).__name__}")
+        _check_range([level], [], name, low, high, above, unit)
+        return torch.full((x.shape[0], 1, 1, 1), level, dtype=dtype, device=x.device)
     if level.dtype == torch.bool or level.is_complex():
         raise TypeError(f"{name} must hold real numbers, got {level.dtype}")
     if level.ndim > 1 or level.numel() not in {1, x.shape[0]}:
@@ -33,19 +34,28 @@ def per_picture(
             f"{name} must be one number or one for each of the {x.shape[0]} pictures, got shape {tuple(level.shape)}"
         )
     if level.device.type == "cpu":
-        _check_range(level, name, low, high, above, unit)
+        # A bound lies inside however the type of the tensor rounds it.
+        ends = torch.tensor((low, high), dtype=torch.float64, device="cpu").to(level.dtype).tolist()
+        _check_range(level.flatten().tolist(), ends, name, low, high, above, unit)
     return level.to(x.device, dtype).reshape(-1, 1, 1, 1).expand(x.shape[0], 1, 1, 1)
 
 
-def _check_range(level: Tensor, name: str, low: float, high: float, above: bool, unit: str) -> None:
-    wrong = [
-        value
-        for value in level.detach().flatten().tolist()
-        if math.isnan(value) or not low <= value <= high or (above and value == low)
-    ]
-    if wrong:
-        interval = f"{'(' if above else '['}{low}, {high}]"
-        raise ValueError(f"{name} must be in {interval}{unit and f' {unit}'}, got {wrong[0]}")
+def per_picture_exactly(
+    level: float | Tensor, name: str, x: Tensor, low: float, high: float, *, above: bool = False, unit: str = ""
+) -> Tensor:
+    """As ``per_picture``, in float64: for what is counted in pixels, where float32 is a pixel off now and then."""
+    return per_picture(level, name, x[:, :1, :1, :1].double(), low, high, above=above, unit=unit)
+
+
+def _check_range(
+    values: list[float], ends: list[float], name: str, low: float, high: float, above: bool, unit: str
+) -> None:
+    for value in values:
+        # float16 rounds a bound of 1e6 to infinity.
+        inside = low <= value <= high or (value in ends and abs(value) < math.inf)
+        if not inside or (above and value == low):
+            interval = f"{'(' if above else '['}{low}, {high}]"
+            raise ValueError(f"{name} must be in {interval}{unit and f' {unit}'}, got {value}")
 
 
 def finished(out: Tensor, x: Tensor, clip: bool) -> Tensor:

@@ -31,5 +31,11 @@ def mean_of_each(x: Tensor) -> Tensor:
     """Mean of each picture of (N, C, H, W): (N, 1, 1, 1)."""
     if x.device.type != "cpu":
         return x.mean((1, 2, 3), keepdim=True)
-    sums = [torch.stack([piece.sum() for piece in torch.split(picture, PIECE)]).sum() for picture in x.flatten(1)]
-    return (torch.stack(sums) / x[0].numel()).view(-1, 1, 1, 1)
+    return (torch.stack([total(picture) for picture in x]) / x[0].numel()).view(-1, 1, 1, 1)
+
+
+def total(x: Tensor) -> Tensor:
+    """Sum of all elements: ()."""
+    if x.device.type != "cpu":
+        return x.sum()
+    return torch.stack([piece.sum() for piece in torch.split(x.flatten(), PIECE)]).sum()

@@ -89,8 +89,8 @@ def at_psnr(
 
     Returns:
         Pictures (N, C, H, W) of the dtype of ``x``; with ``return_level`` also the levels (N,), with which the function
-        of the family's name gives the same pictures (contrast: ``reading="factor", centre="mean"``). Not
-        differentiable; there is no graph.
+        of the family's name gives the same pictures (contrast: ``reading="factor", centre="mean"``), if it takes so
+        much: a clipped picture at a low PSNR may need a sigma above 1, say. Not differentiable; there is no graph.
 
     Raises:
         TypeError: ``distortion`` is neither a name nor a function, ``x`` is not a floating-point tensor, ``target_db``

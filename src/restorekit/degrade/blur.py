@@ -2,15 +2,22 @@
 
 import math
 from collections.abc import Sequence
-from typing import cast, get_args
+from typing import cast
 
 import torch
 from torch import Tensor
 
-from restorekit._check import check_batch, check_integer
-from restorekit.degrade._kernels import disc, gaussian_taps, line, separable, symmetric, turned_gaussian
+from restorekit._check import check_batch
+from restorekit.degrade._filtering import (
+    Border,
+    check_border,
+    check_kernel_size,
+    filter_each,
+    filtered,
+    filtered_separably,
+)
+from restorekit.degrade._kernels import disc, gaussian_taps, line, turned_gaussian
 from restorekit.degrade._level import finished, per_picture
-from restorekit.image._border import Border
 from restorekit.image._precision import full_precision
 
 _TURN = 2 * math.pi
@@ -55,11 +62,9 @@ def gaussian_blur(
         calls with what the thesis (section 7.3) names a variance. ``kernel_size=21`` makes the kernel of RL-Restore.
     """
     check_batch(x)
-    _check_border(border)
+    check_border(border)
     if kernel_size is not None:
-        check_integer(kernel_size, "kernel_size", 1)
-        if kernel_size % 2 == 0:
-            raise ValueError(f"kernel_size must be odd, so that the kernel has a centre, got {kernel_size}")
+        check_kernel_size(kernel_size)
     sigma = _sigmas(level, x)
     turn = per_picture(angle, "angle", x, -_TURN, _TURN, unit="radians").flatten()
     radius = None if kernel_size is None else kernel_size // 2
@@ -88,11 +93,11 @@ def _gaussian(picture: Tensor, widths: Tensor, angle: Tensor, radius: int | None
     """Blur one picture (C, H, W) by ``widths`` (1,) or (2,) at ``angle`` ()."""
     radii = [int(4 * sigma + 0.5) if radius is None else radius for sigma in widths.tolist()]
     if not _is_separable(widths, angle):
-        return symmetric(picture, turned_gaussian(widths, angle, max(radii)), border)
+        return filtered(picture, turned_gaussian(widths, angle, max(radii)), border)
     taps = [gaussian_taps(width, reach) for width, reach in zip(widths, radii, strict=True)]
     is_level = abs(math.cos(angle.item())) > 0.5
     down, along = (taps[-1], taps[0]) if is_level else (taps[0], taps[-1])
-    return separable(picture, down, along, border)
+    return filtered_separably(picture, down, along, border)
 
 
 def _is_separable(widths: Tensor, angle: Tensor) -> bool:
@@ -131,10 +136,11 @@ def motion_blur(
         [0.0, 0.25, 0.25, 0.25, 0.0]
     """
     check_batch(x)
-    _check_border(border)
+    check_border(border)
     lengths = per_picture(level, "level", x, 1, 255, unit="px").flatten()
     turns = per_picture(angle, "angle", x, -_TURN, _TURN, unit="radians").flatten()
-    return _each(x, [line(length, turn) for length, turn in zip(lengths, turns, strict=True)], border)
+    kernels = (line(length, turn) for length, turn in zip(lengths, turns, strict=True))
+    return finished(filter_each(x, kernels, border), x, clip=False)
 
 
 def defocus_blur(x: Tensor, level: float | Tensor, *, border: Border = "replicate") -> Tensor:
@@ -162,19 +168,6 @@ def defocus_blur(x: Tensor, level: float | Tensor, *, border: Border = "replicat
         [0.145, 0.318, 0.145]
     """
     check_batch(x)
-    _check_border(border)
+    check_border(border)
     radii = per_picture(level, "level", x, 0, 100, unit="px").flatten()
-    return _each(x, [disc(radius) for radius in radii], border)
-
-
-def _each(x: Tensor, kernels: list[Tensor], border: Border) -> Tensor:
-    work = x.to(torch.promote_types(x.dtype, torch.float32))
-    with full_precision(x.device):
-        out = [symmetric(picture, kernel, border) for picture, kernel in zip(work, kernels, strict=True)]
-    return finished(torch.stack(out), x, clip=False)
-
-
-def _check_border(border: Border) -> None:
-    known = [name for name in get_args(Border) if name != "valid"]
-    if border not in known:
-        raise ValueError(f"border must be one of {', '.join(known)}, got {border!r}")
+    return finished(filter_each(x, map(disc, radii), border), x, clip=False)

@@ -1,18 +1,22 @@
 """Blurs whose kernels are more pointed, flatter or wider of foot than a Gaussian."""
 
 import math
+from collections.abc import Sequence
+from typing import cast
 
 import torch
 from torch import Tensor
 
-from restorekit._check import check_batch, check_integer, check_interval
-from restorekit.degrade._filtering import Border, filter_each, grid
-from restorekit.degrade._level import per_picture
+from restorekit._check import check_batch, check_interval
+from restorekit.degrade._filtering import Border, check_border, check_kernel_size, filter_each
+from restorekit.degrade._kernels import distances
+from restorekit.degrade._level import finished, per_picture
+from restorekit.degrade._pieces import in_pieces, total
 
 
 def generalized_blur(
     x: Tensor,
-    level: float | tuple[float, float] | Tensor,
+    level: float | Sequence[float] | Tensor,
     *,
     beta: float = 1.0,
     plateau: bool = False,
@@ -52,16 +56,26 @@ def generalized_blur(
     check_batch(x)
     check_interval(beta, "beta", 0.1, 20)
     check_interval(angle, "angle", -2 * math.pi, 2 * math.pi)
-    check_integer(kernel_size, "kernel_size", 1)
-    pair = level if isinstance(level, tuple) else (level, level)
+    check_kernel_size(kernel_size)
+    check_border(border)
+    pair: Sequence[float | Tensor]
+    pair = level if isinstance(level, (tuple, list)) else (cast("float | Tensor", level),) * 2
     if len(pair) != 2:
         raise ValueError(f"level must be one number or a pair (along, across), got {level}")
-    along, across = (per_picture(one, "level", x, 0.01, 100, unit="px").double().reshape(-1, 1, 1) for one in pair)
-    right, up = grid(kernel_size, x.device)
+    widths = torch.stack([per_picture(one, "level", x, 0.01, 100, unit="px").flatten() for one in pair], dim=1)
+    kernels = (_kernel(each, beta, plateau, angle, kernel_size) for each in widths)
+    return finished(filter_each(x, kernels, border), x, clip=False)
+
+
+def _kernel(widths: Tensor, beta: float, plateau: bool, angle: float, kernel_size: int) -> Tensor:
+    """The kernel (K, K) for ``widths`` (2,) along and across."""
+    place = distances(kernel_size // 2, widths)
+    up, right = -place[:, None], place[None, :]
+    along, across = widths.double()
     q = ((math.cos(angle) * right + math.sin(angle) * up) / along) ** 2
     q = q + ((math.cos(angle) * up - math.sin(angle) * right) / across) ** 2
-    kernel = _profile(q, beta, plateau)
-    return filter_each(x, kernel / kernel.sum((-2, -1), keepdim=True), border)
+    weight = in_pieces(lambda q: _profile(q, beta, plateau), q[None])[0]
+    return weight / total(weight)
 
 
 def _profile(q: Tensor, beta: float, plateau: bool) -> Tensor:

@@ -183,4 +183,4 @@ def _hard(x: Tensor, quality: Tensor, subsampling: Subsampling) -> Tensor:
 
 def _soft(x: Tensor, quality: Tensor, subsampling: Subsampling) -> Tensor:
     with full_precision(x.device):
-        return softly_decoded(x.to(quality.dtype), soft_tables(quality), subsampling).to(x.dtype)
+        return softly_decoded(x.to(quality.dtype).contiguous(), soft_tables(quality), subsampling).to(x.dtype)

@@ -88,11 +88,11 @@ def poisson_noise(
     photons = per_picture(level, "level", x, 0, 1e6, above=True, unit="photons at white")
     work = x.to(photons.dtype)
     with torch.no_grad():
-        light = _mean_of_channels(work) if grey else work
-        rate = light.clamp(min=0) * photons
-        source = rate if generator is None else rate.to(generator.device)
-        error = (torch.poisson(source, generator=generator).to(rate.device) - rate) / photons
-    return finished(work + error, x, clip)
+        # Where it is drawn, from the pixels on: how many numbers a draw takes depends on the last bit of its rate.
+        light, scale = (part if generator is None else part.to(generator.device) for part in (work, photons))
+        rate = (_mean_of_channels(light) if grey else light).clamp(min=0) * scale
+        error = (torch.poisson(rate, generator=generator) - rate) / scale
+    return finished(work + error.to(x.device), x, clip)
 
 
 def _mean_of_channels(x: Tensor) -> Tensor:

@@ -6,7 +6,7 @@ from torch import Tensor
 from restorekit._check import check_batch
 from restorekit.degrade._level import finished, per_picture
 
-# In bins. Less than the 1/256 that lies between an 8-bit tone and the next threshold, more than the rounding of k/255.
+# In bins. Less than the 1/256 that lies between an 8-bit tone and the next threshold, more than float32 rounds k/255.
 _SLACK = 2.0**-12
 
 
@@ -14,7 +14,8 @@ def quantize(x: Tensor, level: int | Tensor) -> Tensor:
     """Keep ``level`` grey levels: on the 8-bit scale thresholds every 256 / level, each tone down to the one below it.
 
     Args:
-        x: Pictures (N, C, H, W) in [0, 1]; what lies outside falls to the first or last level.
+        x: Pictures (N, C, H, W) in [0, 1]; what lies outside falls to the first or last level. bfloat16 is too coarse
+            to hold every 8-bit tone on its side of a threshold.
         level: Number of grey levels, whole, in [2, 256]; a number or one for each picture (N,). 256 leaves 8-bit
             pictures as they are.
 
@@ -41,5 +42,8 @@ def quantize(x: Tensor, level: int | Tensor) -> Tensor:
         raise ValueError(f"level must be a whole number of grey levels in [2, 256], got {level}")
     with torch.no_grad():
         position = x.to(levels.dtype) * 255 * levels / 256
-        tone = (position + _SLACK).floor().clamp(min=0).minimum(levels - 1)
+        rounding = (
+            torch.finfo(x.dtype).eps / 2
+        )  # of float16 and bfloat16, which may have put a tone below its threshold
+        tone = (position + position * rounding + _SLACK).floor().clamp(min=0).minimum(levels - 1)
         return finished(tone * 256 / levels / 255, x, clip=False)

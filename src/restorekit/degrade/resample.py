@@ -53,7 +53,7 @@ def resample(
     target = resampled_size((x.shape[-2], x.shape[-1]), level, size)
     if kernel == "area":
         work = x.double() if x.dtype.itemsize > 4 else x.float()
-        return finished(F.interpolate(work, size=target, mode="area"), x, clip)
+        return finished(F.interpolate(work.contiguous(), size=target, mode="area"), x, clip)
     return finished(resize(x, size=target, kernel=kernel, antialias=False, like="torch"), x, clip)
 
 

@@ -4,7 +4,7 @@ import torch
 from torch import Tensor
 
 from restorekit._check import check_batch
-from restorekit.degrade._level import finished, per_picture
+from restorekit.degrade._level import finished, per_picture_exactly
 from restorekit.image import resize
 from restorekit.image._taps import Kernel
 
@@ -37,14 +37,17 @@ def low_pass(
         antialiasing.
     """
     check_batch(x)
-    ratios = per_picture(level, "level", x, 0, 1, above=True).flatten().tolist()
+    ratios = per_picture_exactly(level, "level", x, 0, 1, above=True).flatten().tolist()
     work = x.to(torch.promote_types(x.dtype, torch.float32))
     height, width = x.shape[-2:]
     out = []
     for picture, ratio in zip(work.unsqueeze(1), ratios, strict=True):
         size = (max(1, round(ratio * height)), max(1, round(ratio * width)))
-        small = resize(picture, size=size, kernel=kernel, antialias=antialias)
-        out.append(picture if size == (height, width) else resize(small, size=(height, width), kernel=kernel))
+        if size == (height, width):
+            out.append(picture)
+        else:
+            small = resize(picture, size=size, kernel=kernel, antialias=antialias)
+            out.append(resize(small, size=(height, width), kernel=kernel))
     return finished(torch.cat(out), x, clip)
 
 
@@ -74,7 +77,7 @@ def downscale(
         torch.Size([2, 3, 3, 4])
     """
     check_batch(x)
-    factors = set(per_picture(level, "level", x, 1, 64).flatten().tolist())
+    factors = set(per_picture_exactly(level, "level", x, 1, 64).flatten().tolist())
     if len(factors) > 1:
         raise ValueError(
             f"level must be the same for all pictures of a batch, got {sorted(factors)}; downscale them one by one"

@@ -3,9 +3,11 @@
 import torch
 from torch import Tensor
 
-from restorekit._check import check_batch, check_integer
-from restorekit.degrade._filtering import Border, filter_each, grid
+from restorekit._check import check_batch
+from restorekit.degrade._filtering import Border, check_border, check_kernel_size, filter_each
+from restorekit.degrade._kernels import distances
 from restorekit.degrade._level import finished, per_picture
+from restorekit.degrade._pieces import total
 
 
 def sinc_blur(
@@ -39,17 +41,18 @@ def sinc_blur(
     Source: Wang et al., "Real-ESRGAN", ICCVW 2021 (arXiv:2107.10833), section 3.4.
     """
     check_batch(x)
-    check_integer(kernel_size, "kernel_size", 1)
-    kernel = _sinc_kernel(per_picture(level, "level", x, 0.05, 3.15, unit="radians per pixel"), kernel_size)
-    return finished(filter_each(x, kernel, border), x, clip)
+    check_kernel_size(kernel_size)
+    check_border(border)
+    cutoffs = per_picture(level, "level", x, 0.05, 3.15, unit="radians per pixel").flatten()
+    kernels = (_sinc_kernel(cutoff, kernel_size) for cutoff in cutoffs)
+    return finished(filter_each(x, kernels, border, mean=False), x, clip)
 
 
 @torch.no_grad()
 def _sinc_kernel(cutoff: Tensor, kernel_size: int) -> Tensor:
-    """Cutoffs (N, 1, 1, 1) to float64 kernels (N, k, k)."""
-    cutoff = cutoff.double().reshape(-1, 1, 1)
-    right, up = grid(kernel_size, cutoff.device)
-    distance = torch.hypot(right, up)
+    """The kernel (K, K) for a cutoff ()."""
+    place = distances(kernel_size // 2, cutoff)
+    distance = torch.hypot(place[:, None], place[None, :])
     # At the centre J1(c r) / r tends to c / 2.
-    ring = torch.where(distance > 0, torch.special.bessel_j1(cutoff * distance) / distance, cutoff / 2)
-    return ring / ring.sum((-2, -1), keepdim=True)
+    ring = torch.where(distance > 0, torch.special.bessel_j1(cutoff.double() * distance) / distance, cutoff / 2)
+    return ring / total(ring)

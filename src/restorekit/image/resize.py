@@ -18,13 +18,17 @@ from restorekit.image._taps import KERNELS, Array, Edge, Kernel, Like, Taps, fol
 
 _BLOCK = 8  # outputs and inputs that a block spans at least: enough for a fast product, still a band
 _PERIOD = 128  # longest period of the weights (in samples) that is worth one shared matrix
+# A BLAS shares out long sums and thin products between threads, which rounds otherwise with every number of threads.
+# Sums of at most this many terms, and products at least this wide, are left whole.
+_TERMS = 64
+_WIDE = 16
 
 
 class _Blocks(NamedTuple):
     """One axis as small matrices, each making a run of outputs from a run of inputs."""
 
     source: NDArray[np.int64]  # (blocks, span) inputs that each block reads
-    weights: Array  # (blocks, outputs per block, span)
+    weights: Array  # (blocks, outputs per block, span); a block that stands alone may have more outputs than there are
     regular: range  # blocks that share one matrix and read `span` consecutive samples inside the picture
     step: int  # input samples between two regular blocks
 
@@ -52,6 +56,8 @@ def _blocks(
     matrices = matrices.reshape(count, size, span)
     if span > length:
         reads, matrices = _merge(reads, matrices, length)
+    if count == 1 and size < _WIDE:
+        matrices = np.pad(matrices, ((0, 0), (0, _WIDE - size), (0, 0)))
     return _Blocks(reads, matrices, regular, step)
 
 
@@ -82,6 +88,15 @@ def _resize_rows(x: Tensor, outputs: int, blocks: _Blocks) -> Tensor:
     return out
 
 
+def _not_thin(x: Tensor, dim: int) -> Tensor:
+    """``x`` with zeros behind it on axis ``dim``, so that no product is thin."""
+    missing = _WIDE - x.shape[dim]
+    if missing <= 0:
+        return x
+    shape = [missing if i == dim else size for i, size in enumerate(x.shape)]
+    return torch.cat([x, x.new_zeros(shape)], dim)
+
+
 def _is_differentiated(x: Tensor) -> bool:
     """Whether results may not be written in place: backward or forward mode records them."""
     tangent = forward_ad.unpack_dual(x).tangent  # type: ignore[no-untyped-call]
@@ -93,7 +108,15 @@ def _multiply(weights: Tensor, x: Tensor, source: NDArray[np.int64], outputs: in
         return x[:, :0]
     gathered = x.index_select(1, torch.from_numpy(source.ravel()).to(x.device))
     windows = gathered.view(x.shape[0], *source.shape, x.shape[2])  # (P, blocks, span, W)
-    return torch.matmul(weights, windows).flatten(1, 2)[:, :outputs]
+    return _products(weights, windows).flatten(1, 2)[:, :outputs]
+
+
+def _products(a: Tensor, b: Tensor) -> Tensor:
+    """Matrix products (..., size, span) @ (..., span, width), the sums in pieces."""
+    out = a[..., :_TERMS] @ b[..., :_TERMS, :]
+    for i in range(_TERMS, a.shape[-1], _TERMS):
+        out = out + a[..., i : i + _TERMS] @ b[..., i : i + _TERMS, :]
+    return out
 
 
 def _resize_columns(x: Tensor, outputs: int, blocks: _Blocks) -> Tensor:
@@ -102,7 +125,7 @@ def _resize_columns(x: Tensor, outputs: int, blocks: _Blocks) -> Tensor:
     count, _, span = weights.shape
     if len(blocks.regular) < 2:
         windows = x[:, torch.from_numpy(blocks.source).to(x.device)].transpose(0, 1)  # (blocks, R, span)
-        return torch.bmm(windows, weights.transpose(1, 2)).transpose(0, 1).flatten(1)[:, :outputs]
+        return _products(windows, weights.transpose(1, 2)).transpose(0, 1).flatten(1)[:, :outputs]
     begin, end = blocks.regular.start, blocks.regular.stop
     start = int(blocks.source[begin, 0])
     windows = x[:, start:].unfold(1, span, blocks.step)[:, : end - begin]  # (R, blocks, span)
@@ -207,11 +230,13 @@ def resize(
     out = compute.reshape(n * c, h, w)
 
     def along_rows(planes: Tensor) -> Tensor:
-        return _resize_rows(planes, rows, _blocks(h, rows, row_scale, *options))
+        wide = _not_thin(planes, 2)
+        return _resize_rows(wide, rows, _blocks(h, rows, row_scale, *options))[..., : planes.shape[2]]
 
     def along_columns(planes: Tensor) -> Tensor:
         flat = planes.reshape(-1, w)
-        return _resize_columns(flat, columns, _blocks(w, columns, column_scale, *options)).view(n * c, -1, columns)
+        out = _resize_columns(_not_thin(flat, 0), columns, _blocks(w, columns, column_scale, *options))
+        return out[: flat.shape[0]].view(n * c, -1, columns)
 
     rows_first = row_scale < column_scale or (row_scale == column_scale and row_scale < 1)
     with full_precision(x.device):
