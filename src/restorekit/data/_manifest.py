@@ -1,12 +1,14 @@
 """The list of a written set: a header line that says what it is, then one line for each picture, in order."""
 
 import json
+import os
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any, Self
 
 FORMAT = 1
 NAME = "manifest.jsonl"
+_LONGEST = 255  # bytes of a file name that the common systems take
 
 
 @dataclass(frozen=True)
@@ -82,14 +84,18 @@ def entry(lines: list[bytes], index: int, path: Path) -> Entry:
 
 
 def is_safe(name: str) -> bool:
-    """Whether a relative path stays inside its folder, whatever the system makes of it."""
-    return not set(name.split("/")) & {"", ".", ".."} and not set(name) & set("\\:\0")
+    """Whether a relative path can be that of a file, and stays inside its folder, whatever the system makes of it."""
+    try:
+        longest = max(len(os.fsencode(part)) for part in name.split("/"))
+    except UnicodeEncodeError:
+        return False
+    return longest <= _LONGEST and not set(name.split("/")) & {"", ".", ".."} and not set(name) & set("\\:\0")
 
 
 def _record(line: bytes, where: str, types: dict[str, tuple[type, ...]]) -> dict[str, Any]:
     try:
         record = json.loads(line)
-    except ValueError as error:  # bytes that are no text raise one too
+    except (ValueError, RecursionError) as error:  # bytes that are no text raise the first too
         raise ValueError(f"{where}: not JSON ({error}); the file was damaged or changed") from None
     if not isinstance(record, dict) or record.keys() != types.keys():
         raise ValueError(f"{where}: expected an object with the keys {', '.join(types)}")

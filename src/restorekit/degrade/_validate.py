@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from restorekit.degrade._functions import FUNCTIONS, Function, check_own, option_names, takes_generator, unknown_options
-from restorekit.degrade._law import SEED_LIMIT, check_value, is_number
+from restorekit.degrade._law import MAX_LAYERS, SEED_LIMIT, check_value, is_number
 
 VERSION = 1
 MAX_DEPTH = 16  # steps inside regions inside layers ...
@@ -66,8 +66,8 @@ def _check_mask(step: dict[str, Any], place: str) -> None:
     _check_seed(step["seed"], place)
     if not is_number(step["smoothness"]) or step["smoothness"] <= 0:
         raise ValueError(f"{place}: smoothness must be a finite number above 0, got {step['smoothness']!r}")
-    if not _list(step["layers"], f"{place}: layers"):
-        raise ValueError(f"{place}: layers must not be empty")
+    if not 0 < len(_list(step["layers"], f"{place}: layers")) <= MAX_LAYERS:
+        raise ValueError(f"{place}: layers must not be empty and at most {MAX_LAYERS}, got {len(step['layers'])}")
 
 
 def _check_call(step: dict[str, Any], place: str, known: Mapping[str, Function] | None) -> None:

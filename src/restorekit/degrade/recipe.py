@@ -9,7 +9,7 @@ from torch import Tensor
 from restorekit._check import check_batch
 from restorekit.degrade._execute import execute
 from restorekit.degrade._functions import Function
-from restorekit.degrade._labels import find_boxes, paint
+from restorekit.degrade._labels import check_maps, find_boxes, names, paint
 from restorekit.degrade._validate import check_recipe
 
 Recipe = dict[str, Any]
@@ -86,10 +86,7 @@ def applied_types(recipe: Recipe) -> tuple[str, ...]:
         >>> applied_types(sr_dn(2)(torch.rand(1, 3, 8, 8), return_recipe=True)[1])
         ('downscale', 'gaussian_noise')
     """
-    names: set[str] = set()
-    for picture in check_recipe(recipe, None):
-        names.update(paint(picture))
-    return tuple(sorted(names))
+    return tuple(sorted(set().union(*(names(picture["steps"]) for picture in check_recipe(recipe, None)))))
 
 
 def type_map(recipe: Recipe, types: Sequence[str]) -> Tensor:
@@ -153,10 +150,11 @@ def _painted(recipe: Recipe, types: Sequence[str]) -> Tensor:
     sizes = {tuple(picture["size"]) for picture in pictures}
     if len(sizes) != 1:
         raise ValueError(f"maps need pictures of one size, got {sorted(sizes)}; read the pictures one by one")
-    nothing = torch.full(sizes.pop(), torch.nan, device="cpu")
-    painted = [paint(picture) for picture in pictures]
-    rows = [torch.stack([one.get(name, nothing) for name in types] or [nothing])[: len(types)] for one in painted]
-    return torch.stack(rows)
+    height, width = sizes.pop()
+    check_maps(height, width, len(pictures) * max(1, len(types)))
+    nothing = torch.full((height, width), torch.nan, device="cpu")
+    rows = [torch.stack([one.get(name, nothing) for name in types] or [nothing]) for one in map(paint, pictures)]
+    return torch.stack(rows)[:, : len(types)]
 
 
 def boxes(recipe: Recipe) -> list[list[dict[str, Any]]]:

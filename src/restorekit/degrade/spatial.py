@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from restorekit._check import check_integer, check_interval
-from restorekit.degrade._law import Draw
+from restorekit.degrade._law import MAX_LAYERS, Draw
 from restorekit.degrade.distortion import Composition, Program, check_parts
 
 Orientation = Literal["random", "horizontal", "vertical", "blocks"]
@@ -242,7 +242,7 @@ class SmoothMask(Division):
     Each pixel is a mean of the layers, whose weights change smoothly from place to place.
 
     Args:
-        layers: Number of differently distorted pictures, at least 2.
+        layers: Number of differently distorted pictures, in [2, 64].
         smoothness: Distance over which the weights change, as a share of the shorter side, in [0.01, 10].
 
     Raises:
@@ -258,6 +258,7 @@ class SmoothMask(Division):
 
     def __init__(self, layers: int = 2, *, smoothness: float = 0.5) -> None:
         check_integer(layers, "layers", 2)
+        check_interval(layers, "layers", 2, MAX_LAYERS)
         check_interval(smoothness, "smoothness", 0.01, 10)
         self.layers = layers
         self.smoothness = smoothness
