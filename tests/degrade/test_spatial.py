@@ -214,6 +214,7 @@ def test_pickle_and_repr():
         (lambda: Boxes(1, (0.5, 0.2)), "low end of side"),
         (lambda: Boxes(1, measure="volume"), "measure"),
         (lambda: SmoothMask(1), "layers must be at least 2"),
+        (lambda: SmoothMask(65), r"layers must be in \[2, 64\]"),
         (lambda: SmoothMask(smoothness=0), "smoothness must be in"),
     ],
 )

@@ -79,7 +79,7 @@ def entry(lines: list[bytes], index: int, path: Path) -> Entry:
     where = f"{path}, line {index + 2}"
     found = Entry(**_record(lines[index + 1], where, _ENTRY_TYPES))
     if "/" in found.lq or not (is_safe(found.lq) and is_safe(found.hq)):
-        raise ValueError(f"{where}: the file names {found.lq!r} and {found.hq!r} are not plain names inside the set")
+        raise ValueError(f"{where}: the file names {found.lq!r:.80} and {found.hq!r:.80} are not plain names inside the set")
     return found
 
 
@@ -102,5 +102,5 @@ def _record(line: bytes, where: str, types: dict[str, tuple[type, ...]]) -> dict
     for key, value in record.items():
         if not isinstance(value, types[key]) or (isinstance(value, bool) and bool not in types[key]):
             names = " or ".join(kind.__name__ for kind in types[key])
-            raise ValueError(f"{where}: {key} must be {names}, got {value!r}")
+            raise ValueError(f"{where}: {key} must be {names}, got {value!r:.80}")
     return record
