@@ -79,7 +79,7 @@ def entry(lines: list[bytes], index: int, path: Path) -> Entry:
     where = f"{path}, line {index + 2}"
     found = Entry(**_record(lines[index + 1], where, _ENTRY_TYPES))
     if "/" in found.lq or not (is_safe(found.lq) and is_safe(found.hq)):
-        raise ValueError(f"{where}: the file names {found.lq!r:.80} and {found.hq!r:.80} are not plain names inside the set")
+        raise ValueError(f"{where}: the names {found.lq!r:.80} and {found.hq!r:.80} are not plain names inside the set")
     return found
 
 
