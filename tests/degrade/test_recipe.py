@@ -388,6 +388,8 @@ def test_labels_that_would_fill_the_memory():
     with pytest.raises(ValueError, match=r"^recipe, step 0: resample: it would enlarge"):
         boxes(wide)
     assert applied_types(recipe) == ("brightness",)  # needs no map
+    recipe["pictures"][0] = {"size": [4096, 4096], "steps": [{**DIM, "type": f"own{i}"} for i in range(1000)]}
+    assert not type_map(recipe, ["jpeg"]).any()  # 64 GiB if all types were painted
 
 
 def test_labels_that_cannot_be_read():

@@ -1,6 +1,6 @@
 """Reads the program of a picture as labels: a map of levels for each type, and boxes."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -18,9 +18,10 @@ MAX_ELEMENTS = 1 << 30
 class _Frame:
     """The clean size, in which labels are given, and the size that the picture has reached."""
 
-    def __init__(self, clean: tuple[int, int]) -> None:
+    def __init__(self, clean: tuple[int, int], wanted: Collection[str] = ()) -> None:
         self.clean = clean
         self.size = clean
+        self.wanted = wanted  # types to be painted; a recipe may hold any number of others
 
     def advance(self, step: Step, place: str) -> None:
         """Take note of a step that may resize."""
@@ -54,10 +55,10 @@ def names(steps: Sequence[Step]) -> set[str]:
     return found
 
 
-def paint(picture: Mapping[str, Any]) -> Painting:
-    """Levels of each type that occurs in a picture's program, at the size of the clean picture."""
+def paint(picture: Mapping[str, Any], wanted: Collection[str]) -> Painting:
+    """Levels of those of the types that occur in a picture's program, at the size of the clean picture."""
     height, width = picture["size"]
-    return _paint(picture["steps"], _Frame((height, width)), "recipe")
+    return _paint(picture["steps"], _Frame((height, width), wanted), "recipe")
 
 
 def _paint(steps: Sequence[Step], frame: _Frame, place: str) -> Painting:
@@ -72,11 +73,11 @@ def _paint(steps: Sequence[Step], frame: _Frame, place: str) -> Painting:
 def _paint_step(step: Step, frame: _Frame, place: str) -> Painting:
     if step["type"] not in STRUCTURES:
         level = max(step["level"]) if isinstance(step["level"], (list, tuple)) else step["level"]
-        painting = {step["type"]: torch.full(frame.clean, float(level), device="cpu")}
         frame.advance(step, place)
-        return painting
+        wanted = step["type"] in frame.wanted
+        return {step["type"]: torch.full(frame.clean, float(level), device="cpu")} if wanted else {}
     nothing = torch.full(frame.clean, torch.nan, device="cpu")
-    painting = {}
+    painting: Painting = {}
     for part, weight in _parts(step, frame, place):
         one = _paint(part["steps"], frame, place)
         for name in {**painting, **one}:

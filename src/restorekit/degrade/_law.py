@@ -90,7 +90,7 @@ def check_value(value: object, name: str, *, numeric: bool = False) -> None:
     if isinstance(value, (int, float)) and not isinstance(value, bool):
         raise ValueError(f"{name} must be finite, within the range of float32, got {value!r:.20}")
     wanted = "a number or a pair of numbers" if numeric else "a number, a pair of numbers, a string, a bool or None"
-    raise TypeError(f"{name} must be {wanted}, got {value!r}")
+    raise TypeError(f"{name} must be {wanted}, got {value!r:.80}")
 
 
 def check_law(law: Law, name: str, *, numeric: bool = False) -> None:

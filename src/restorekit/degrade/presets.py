@@ -48,7 +48,8 @@ def mixed_distortion(group: Group = "moderate") -> Composition:
 
     Source: Yu et al., "Crafting a Toolchain for Image Restoration by Deep Reinforcement Learning", CVPR 2018
         (RL-Restore), and its published code: kernel 21x21, replicated border, patches of 63x63. Used in Ahn's thesis,
-        Table 4.9. The drawn quality is rounded to a whole number.
+        Table 4.9. The drawn quality is rounded to a whole number, where the authors hand MATLAB's ``imwrite`` a real
+        one; so the two ends of a level are half as likely as the numbers between.
     """
     _check_name(group, "group", get_args(Group))
     return _MixedDistortion(group)

@@ -153,7 +153,8 @@ def _painted(recipe: Recipe, types: Sequence[str]) -> Tensor:
     height, width = sizes.pop()
     check_maps(height, width, len(pictures) * max(1, len(types)))
     nothing = torch.full((height, width), torch.nan, device="cpu")
-    rows = [torch.stack([one.get(name, nothing) for name in types] or [nothing]) for one in map(paint, pictures)]
+    painted = (paint(picture, types) for picture in pictures)
+    rows = [torch.stack([one.get(name, nothing) for name in types] or [nothing]) for one in painted]
     return torch.stack(rows)[:, : len(types)]
 
 
