@@ -17,6 +17,7 @@ from restorekit.degrade import (
     Spatial,
     applied_types,
     blind_degradation,
+    brightness,
     boxes,
     flickr_distortion,
     level_map,
@@ -274,6 +275,11 @@ def test_malformed_heads(change, error, message):
         boxes({**one_step(**NOISE), **change})
 
 
+def test_functions_must_be_a_dictionary():
+    with pytest.raises(TypeError, match="functions must be a dictionary of functions by name"):
+        replay(pictures(1, 3, 4, 6), one_step(**DIM), functions=[brightness])
+
+
 def test_not_a_recipe():
     for wrong in ("recipe", None, []):
         with pytest.raises(TypeError, match="recipe must be a dictionary"):
@@ -399,6 +405,8 @@ def test_labels_that_cannot_be_read():
     assert [len(one) for one in boxes(two)] == [3, 0]
     with pytest.raises(TypeError, match="list of names"):
         type_map(PAINTED, "jpeg")
+    with pytest.raises(TypeError, match="types must be a list of names, got None"):
+        type_map(PAINTED, None)
     with pytest.raises(ValueError, match=r"step 0, region 1: box .* lies outside"):
         boxes(one_step(**region([0, 0, 9, 9])))
     with pytest.raises(ValueError, match="step 0: downscale"):

@@ -17,6 +17,8 @@ def check_recipe(recipe: object, functions: Mapping[str, Function] | None) -> li
         recipe: What to check.
         functions: The user's own functions by name; None accepts any name, for who only reads labels.
     """
+    if functions is not None and not isinstance(functions, Mapping):
+        raise TypeError(f"functions must be a dictionary of functions by name, got {functions!r:.80}")
     for name, function in (functions or {}).items():
         check_own(name, function)
     _dictionary(recipe, "recipe", ("restorekit", "device", "pictures"))

@@ -44,7 +44,7 @@ def replay(x: Tensor, recipe: Recipe, *, functions: Mapping[str, Function] | Non
         True
     """
     check_batch(x)
-    functions = functions or {}
+    functions = {} if functions is None else functions
     pictures = check_recipe(recipe, functions)
     if len(pictures) != x.shape[0]:
         raise ValueError(f"the recipe is for {len(pictures)} pictures, x holds {x.shape[0]}; cut one of them to match")
@@ -144,7 +144,7 @@ def level_map(recipe: Recipe, types: Sequence[str]) -> Tensor:
 
 def _painted(recipe: Recipe, types: Sequence[str]) -> Tensor:
     """Levels (N, T, H, W), NaN where a type was not applied."""
-    if isinstance(types, str) or not all(isinstance(name, str) for name in types):
+    if isinstance(types, str) or not isinstance(types, Sequence) or not all(isinstance(name, str) for name in types):
         raise TypeError(f"types must be a list of names, got {types!r}")
     pictures = check_recipe(recipe, None)
     sizes = {tuple(picture["size"]) for picture in pictures}
