@@ -12,7 +12,7 @@ from restorekit.degrade._functions import STRUCTURES, check_cost
 Painting = dict[str, Tensor]  # type -> levels (H, W), NaN where it was not applied
 Box = list[int]
 
-MAX_ELEMENTS = 1 << 30
+MAX_ELEMENTS = 1 << 29
 
 
 class _Frame:
