@@ -1,5 +1,6 @@
 """The cache of decoded crops: what lies in it, when it is made anew, and what may be trained from it."""
 
+import io
 import json
 import os
 import pickle
@@ -121,6 +122,26 @@ def test_the_file_is_made_anew_when_it_is_stale_and_only_then(tmp_path):
         np.testing.assert_array_equal(
             _cache([picture], path)[0], picture if isinstance(picture, np.ndarray) else picture.permute(1, 2, 0)
         )
+
+
+def test_a_file_from_elsewhere_is_never_taken_for_crops(tmp_path):
+    path = tmp_path / "c.npy"
+    expected = np.stack(list(_cache([noise(12, 12, 3)], path)))
+    whole = path.read_bytes()
+    pickled = io.BytesIO()
+    np.save(pickled, np.array([{}], dtype=object))
+    for other in (
+        pickled.getvalue(),
+        whole.replace(b"{", b"(", 1),  # a header that does not end
+        whole[:9] + b"\1" + whole[10:],  # a header of another length
+        whole.replace(b"(4,)", b"(0,)"),
+        whole.replace(b"(4,)", b"(3,)"),
+        whole.replace(b"(4,), ", b"(-1,),"),
+    ):
+        assert other != whole
+        path.write_bytes(other)
+        np.testing.assert_array_equal(np.stack(list(_cache([noise(12, 12, 3)], path))), expected)
+        assert path.read_bytes() == whole
 
 
 def test_an_interrupted_build_leaves_the_old_file(tmp_path):

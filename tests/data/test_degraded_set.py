@@ -115,6 +115,8 @@ _GOOD = {"lq": "a_0.png", "lq_sha256": "0", "hq": "a.png", "hq_sha256": "0", "re
         ({"hq": "C:a.png"}, "not plain names"),
         ({"hq": "..\\a.png"}, "not plain names"),
         ({"hq": "sub//a.png"}, "not plain names"),
+        ({"lq": 300 * "a"}, "not plain names"),
+        ({"hq": "\ud800.png"}, "not plain names"),
         ({"hq": 3}, "hq must be str, got 3"),
         ({"recipe": []}, "recipe must be dict"),
         ({"more": 1}, "expected an object with the keys lq, "),
@@ -133,6 +135,7 @@ def test_damaged_lists_are_refused(clean, root):
     cases = [
         (whole.replace(b'"lq": "b_0', b"\xff"), r"line 4: not JSON"),
         (b"", r"line 1: no header"),
+        (b"[" * 100_000 + b"\n", r"line 1: not JSON"),
         (b"[1]\n", r"line 1: expected an object with the keys count, variants, seed"),
         (whole.replace(b'"count": 6', b'"count": true'), r"line 1: count must be int, got True"),
         (whole.replace(b'"count": 6', b'"count": 5'), r"line 7: more lines than the 5"),

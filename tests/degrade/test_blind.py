@@ -160,6 +160,14 @@ def test_as_a_part_of_a_composition():
     )  # fmt: skip
 
 
+def test_large_scales():
+    x = pictures(1, 3, 64, 128)
+    for number in range(8):  # a first stage that enlarges, then a second to a 200th
+        lq, recipe = blind_degradation(64)(x, generator=seed(number), return_recipe=True)
+        assert lq.shape[-2:] == (1, 2)
+        assert torch.equal(replay(x, recipe), lq)
+
+
 def test_bad_arguments():
     with pytest.raises(ValueError, match="scale must be at least 1"):
         blind_degradation(0)

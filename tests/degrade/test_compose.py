@@ -124,6 +124,7 @@ def test_two_functions_of_one_name():
         ([0.5], ValueError, "each of the 2 parts"),
         ([-0.5, 1.5], ValueError, r"\[0, 1\]"),
         (["a", "b"], TypeError, "each weight"),
+        (1.0, TypeError, "weights must be a list of numbers, got 1.0"),
     ],
 )
 def test_bad_weights(weights, error, message):

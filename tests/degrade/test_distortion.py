@@ -266,3 +266,13 @@ def test_what_a_function_refuses_names_the_place(error):
 
     with pytest.raises(error, match=r"^picture 0, step 1: refuses: not today$"):
         Chain(Distortion("brightness", 0.1), Distortion(refuses, 1))(pictures())
+
+
+def test_every_law_of_an_option_is_tried_out():
+    Distortion("gaussian_blur", 1.0, options={"border": ["reflect", "zero"], "kernel_size": [7, 9]})
+    with pytest.raises(ValueError, match="gaussian_blur: border must be one of"):
+        Distortion("gaussian_blur", 1.0, options={"border": ["reflect", "zero", "bad"]})
+    with pytest.raises(ValueError, match="gaussian_blur: kernel_size must be odd"):
+        Distortion("gaussian_blur", 1.0, options={"kernel_size": [7, 9, 10]})
+    with pytest.raises(ValueError, match="kernel_size must be at most 501 in compositions"):
+        Distortion("gaussian_blur", 1.0, options={"kernel_size": [7, 1001]})

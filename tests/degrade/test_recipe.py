@@ -18,6 +18,7 @@ from restorekit.degrade import (
     applied_types,
     blind_degradation,
     boxes,
+    brightness,
     flickr_distortion,
     level_map,
     mixed_distortion,
@@ -50,6 +51,7 @@ def one_step(**step):
 
 NOISE = {"type": "gaussian_noise", "level": 0.1, "seed": 7}
 DIM = {"type": "brightness", "level": -0.25}
+CLOUDS = {"type": "f_noise", "level": 6.0, "seed": 1}
 COMPOSITIONS = {
     "mild": mixed_distortion("mild"),
     "moderate": mixed_distortion(),
@@ -209,6 +211,14 @@ def mask(**changes):
         (region([0, 0, 2, 2], NOISE, {**NOISE, "type": "x"}), "region 1, step 1: unknown type 'x'"),
         (mask(smoothness=0), "smoothness"),
         (mask(layers=[]), "layers must not be empty"),
+        (mask(layers=[{"steps": []}] * 65), "layers must not be empty and at most 64, got 65"),
+        ({**DIM, "level": 1e39}, "level must be finite"),
+        ({"type": "resample", "level": 1, "options": {"size": [8192, 8193]}}, "resample: it would enlarge .* 67108864"),
+        ({"type": "gaussian_blur", "level": 1.0, "options": {"kernel_size": 503}}, "kernel_size must be at most 501"),
+        ({**CLOUDS, "options": {"reference_size": [1, 8193]}}, "reference_size must be at most 8192"),
+        ({"type": "nlm_denoise", "level": 0.1, "options": {"patch_distance": 3000}}, "patch_distance must be at most"),
+        ({"type": "nlm_denoise", "level": 0.1, "options": {"patch_size": 10**9}}, "patch_size must be at most 21"),
+        ({"type": "rain", "level": 0.1, "options": {"length": 10**9}, "seed": 1}, "length must be at most 501"),
         (mask(layers=[{"steps": [{"type": "downscale", "level": 2}]}]), "layer 0: .* must keep its shape"),
         (deep(40), "nested more than 16 deep"),
     ],
@@ -263,6 +273,11 @@ def test_malformed_heads(change, error, message):
         replay(x, {**one_step(**NOISE), **change})
     with pytest.raises(error, match=message):
         boxes({**one_step(**NOISE), **change})
+
+
+def test_functions_must_be_a_dictionary():
+    with pytest.raises(TypeError, match="functions must be a dictionary of functions by name"):
+        replay(pictures(1, 3, 4, 6), one_step(**DIM), functions=[brightness])
 
 
 def test_not_a_recipe():
@@ -369,6 +384,20 @@ def test_labels_of_own_functions():
     assert type_map(recipe, COMPOSITIONS["own"].types).all()
 
 
+def test_labels_that_would_fill_the_memory():
+    recipe = one_step(**DIM)
+    recipe["pictures"][0]["size"] = [1 << 20, (1 << 10) + 1]
+    for read in (boxes, lambda one: type_map(one, ["jpeg"])):
+        with pytest.raises(ValueError, match="more than 536870912 elements"):
+            read(recipe)
+    wide = one_step(type="resample", level=1, options={"size": [1 << 20, 1 << 20]})
+    with pytest.raises(ValueError, match=r"^recipe, step 0: resample: it would enlarge"):
+        boxes(wide)
+    assert applied_types(recipe) == ("brightness",)  # needs no map
+    recipe["pictures"][0] = {"size": [4096, 4096], "steps": [{**DIM, "type": f"own{i}"} for i in range(1000)]}
+    assert not type_map(recipe, ["jpeg"]).any()  # 64 GiB if all types were painted
+
+
 def test_labels_that_cannot_be_read():
     two = {**PAINTED, "pictures": [PAINTED["pictures"][0], {"size": [3, 3], "steps": []}]}
     with pytest.raises(ValueError, match="pictures of one size"):
@@ -376,11 +405,13 @@ def test_labels_that_cannot_be_read():
     assert [len(one) for one in boxes(two)] == [3, 0]
     with pytest.raises(TypeError, match="list of names"):
         type_map(PAINTED, "jpeg")
+    with pytest.raises(TypeError, match="types must be a list of names, got None"):
+        type_map(PAINTED, None)
     with pytest.raises(ValueError, match=r"step 0, region 1: box .* lies outside"):
         boxes(one_step(**region([0, 0, 9, 9])))
     with pytest.raises(ValueError, match="step 0: downscale"):
         boxes(one_step(type="downscale", level=0))
-    for level in (1e-300, 1e300, [1, 2]):
+    for level in (1e-300, 1e30, [1, 2]):
         with pytest.raises(ValueError, match="step 0: resample: level"):
             boxes(one_step(type="resample", level=level))
 

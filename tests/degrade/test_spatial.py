@@ -210,10 +210,13 @@ def test_pickle_and_repr():
         (lambda: Cuts(2, orientation="diagonal"), "random, horizontal, vertical, blocks"),
         (lambda: Boxes(0), "count must be at least 1"),
         (lambda: Boxes((4, 1)), "high end of count must be at least 4"),
+        (lambda: Boxes((1, 2, 3)), r"count must be a number or a pair \(low, high\), got \(1, 2, 3\)"),
+        (lambda: Boxes(1, (0.1,)), r"side must be a number or a pair"),
         (lambda: Boxes(1, 1.5), r"side must be in \[0, 1\]"),
         (lambda: Boxes(1, (0.5, 0.2)), "low end of side"),
         (lambda: Boxes(1, measure="volume"), "measure"),
         (lambda: SmoothMask(1), "layers must be at least 2"),
+        (lambda: SmoothMask(65), r"layers must be in \[2, 64\]"),
         (lambda: SmoothMask(smoothness=0), "smoothness must be in"),
     ],
 )

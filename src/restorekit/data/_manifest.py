@@ -1,12 +1,14 @@
 """The list of a written set: a header line that says what it is, then one line for each picture, in order."""
 
 import json
+import os
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any, Self
 
 FORMAT = 1
 NAME = "manifest.jsonl"
+_LONGEST = 255  # bytes of a file name that the common systems take
 
 
 @dataclass(frozen=True)
@@ -77,24 +79,28 @@ def entry(lines: list[bytes], index: int, path: Path) -> Entry:
     where = f"{path}, line {index + 2}"
     found = Entry(**_record(lines[index + 1], where, _ENTRY_TYPES))
     if "/" in found.lq or not (is_safe(found.lq) and is_safe(found.hq)):
-        raise ValueError(f"{where}: the file names {found.lq!r} and {found.hq!r} are not plain names inside the set")
+        raise ValueError(f"{where}: the names {found.lq!r:.80} and {found.hq!r:.80} are not plain names inside the set")
     return found
 
 
 def is_safe(name: str) -> bool:
-    """Whether a relative path stays inside its folder, whatever the system makes of it."""
-    return not set(name.split("/")) & {"", ".", ".."} and not set(name) & set("\\:\0")
+    """Whether a relative path can be that of a file, and stays inside its folder, whatever the system makes of it."""
+    try:
+        longest = max(len(os.fsencode(part)) for part in name.split("/"))
+    except UnicodeEncodeError:
+        return False
+    return longest <= _LONGEST and not set(name.split("/")) & {"", ".", ".."} and not set(name) & set("\\:\0")
 
 
 def _record(line: bytes, where: str, types: dict[str, tuple[type, ...]]) -> dict[str, Any]:
     try:
         record = json.loads(line)
-    except ValueError as error:  # bytes that are no text raise one too
+    except (ValueError, RecursionError) as error:  # bytes that are no text raise the first too
         raise ValueError(f"{where}: not JSON ({error}); the file was damaged or changed") from None
     if not isinstance(record, dict) or record.keys() != types.keys():
         raise ValueError(f"{where}: expected an object with the keys {', '.join(types)}")
     for key, value in record.items():
         if not isinstance(value, types[key]) or (isinstance(value, bool) and bool not in types[key]):
             names = " or ".join(kind.__name__ for kind in types[key])
-            raise ValueError(f"{where}: {key} must be {names}, got {value!r}")
+            raise ValueError(f"{where}: {key} must be {names}, got {value!r:.80}")
     return record

@@ -1,6 +1,7 @@
 """Decoded crops in one memory-mapped file, so that reading a training patch is a copy and not a decoder's work."""
 
 import hashlib
+import io
 import json
 import math
 import os
@@ -159,10 +160,22 @@ class CropCache(Source):
         try:
             if _hash(self._sidecar.read_text(encoding="utf-8")) != self._key:
                 return None
-            crops = npy.open_memmap(self.path, mode="r")
+            with self.path.open("rb") as file:
+                head = file.read(len(self._header(1)))
+            count, rest = divmod(self.path.stat().st_size - len(head), self._dtype.itemsize)
+            # Compared, not parsed: a header from elsewhere is never looked into.
+            if count < 1 or rest or head != self._header(count):
+                return None
+            return np.memmap(self.path, self._dtype, "r", len(head), (count,)).view(np.ndarray)
         except (OSError, ValueError):
             return None
-        return crops.view(np.ndarray) if crops.dtype == self._dtype and crops.ndim == 1 else None
+
+    def _header(self, count: int) -> bytes:
+        """How an .npy file of ``count`` crops begins; numpy leaves room for any number."""
+        file = io.BytesIO()
+        header = {"descr": npy.dtype_to_descr(self._dtype), "fortran_order": False, "shape": (count,)}
+        npy.write_array_header_1_0(file, header)
+        return file.getvalue()
 
     def _build(self, pictures: Pictures, text: str, skip_small: bool, progress: bool) -> None:
         with atomic_path(self.path) as beside:
@@ -174,9 +187,8 @@ class CropCache(Source):
             beside.write_text(text, encoding="utf-8")
 
     def _write(self, file: BinaryIO, batches: Iterator[NDArray[Any]]) -> None:
-        """An .npy file whose length is known at the end: numpy leaves room in the header for any length."""
-        header = {"descr": npy.dtype_to_descr(self._dtype), "fortran_order": False, "shape": (1,)}
-        npy.write_array_header_1_0(file, header)
+        """An .npy file whose length is known at the end."""
+        file.write(self._header(1))
         start, count = file.tell(), 0
         for batch in batches:
             file.write(batch.tobytes())
@@ -184,7 +196,7 @@ class CropCache(Source):
         if not count:
             raise ValueError(f"every picture is smaller than size={self.size}; choose a smaller size")
         file.seek(0)
-        npy.write_array_header_1_0(file, {**header, "shape": (count,)})
+        file.write(self._header(count))
         assert file.tell() == start, "the header must keep its length"
 
     def _cut_all(self, pictures: Pictures, skip_small: bool, progress: bool) -> Iterator[NDArray[Any]]:

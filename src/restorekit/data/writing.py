@@ -2,9 +2,11 @@
 
 import hashlib
 import io
+import multiprocessing
 import os
 import re
 import signal
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -118,7 +120,7 @@ class _Job:
             sampler=range(done, len(self.pairs)),
             num_workers=workers,
             collate_fn=_unchanged,
-            worker_init_fn=_ignore_interrupt,
+            worker_init_fn=_start_worker,
             generator=seeded(self.pairs.seed, _LOADER),  # without one the loader draws from the global generator
         )
         digest = lru_cache(maxsize=1)(file_sha256)  # the versions of a picture follow each other
@@ -193,9 +195,18 @@ def _unchanged(item: Any) -> Any:
     return item
 
 
-def _ignore_interrupt(worker: int) -> None:
-    """Ctrl-C reaches all processes of a terminal; the main one ends the others."""
+def _start_worker(worker: int) -> None:
+    """Ctrl-C reaches all processes of a terminal; the main one ends the others, and they end if it is killed."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _end_with_parent() -> None:
+    # A worker that waits to hand over a picture which nobody will take any more would wait for ever.
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)
 
 
 @contextmanager

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from restorekit._random import seeded, uniform
-from restorekit.degrade._functions import FUNCTIONS, Function
+from restorekit.degrade._functions import FUNCTIONS, Function, check_cost
 
 Step = Mapping[str, Any]
 
@@ -43,11 +43,12 @@ def _step(x: Tensor, step: Step, functions: Mapping[str, Function], place: str) 
 
 def call(function: Function, x: Tensor, step: Step, place: str) -> Tensor:
     """Apply the function of a step; its complaints say where they come from."""
+    level = _unlisted(step["level"])
     options = {name: _unlisted(value) for name, value in step.get("options", {}).items()}
-    if "seed" in step:
-        options["generator"] = seeded(step["seed"])
+    generator = {"generator": seeded(step["seed"])} if "seed" in step else {}
     try:
-        out = function(x, _unlisted(step["level"]), **options)
+        check_cost(step["type"], level, options, (x.shape[-2], x.shape[-1]))
+        out = function(x, level, **options, **generator)
     except ValueError as error:
         raise ValueError(f"{place}: {step['type']}: {error}") from error
     except TypeError as error:

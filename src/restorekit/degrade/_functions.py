@@ -55,6 +55,9 @@ FUNCTIONS: Mapping[str, Function] = {
     )
 }
 STRUCTURES = ("regions", "mask")  # step types of a recipe that are not functions
+# What memory and time grow with has an end here, because a recipe may come from anywhere.
+MAX_ENLARGED = 1 << 26  # pixels; a picture that is larger to begin with may keep its size
+MAX_OPTIONS = {"kernel_size": 501, "length": 501, "patch_size": 21, "patch_distance": 30, "reference_size": 8192}
 
 
 @lru_cache(maxsize=256)
@@ -89,6 +92,18 @@ def check_own(name: str, function: object) -> None:
         raise TypeError(f"functions must map names to functions, got {function!r} for {name!r}")
     if name in STRUCTURES or FUNCTIONS.get(name, function) is not function:
         raise ValueError(f"the name {name!r} is taken by restorekit.degrade; give your function another")
+
+
+def check_cost(name: str, level: Any, options: Mapping[str, Any], size: Size) -> Size:
+    """Refuse a step whose memory or time has no bound; the size of the picture after it."""
+    for key, largest in MAX_OPTIONS.items() if name in FUNCTIONS else ():
+        value = options.get(key)
+        if any(isinstance(n, (int, float)) and n > largest for n in (value if isinstance(value, tuple) else (value,))):
+            raise ValueError(f"{key} must be at most {largest} in compositions and recipes, got {value}")
+    height, width = output_size(name, level, options, size)
+    if height * width > max(MAX_ENLARGED, size[0] * size[1]):
+        raise ValueError(f"it would enlarge {size} to {(height, width)}, to more than {MAX_ENLARGED} pixels")
+    return height, width
 
 
 def output_size(name: str, level: Any, options: Mapping[str, Any], size: Size) -> Size:

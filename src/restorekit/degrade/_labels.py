@@ -1,29 +1,32 @@
 """Reads the program of a picture as labels: a map of levels for each type, and boxes."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from restorekit.degrade._execute import Step, mask_weights
-from restorekit.degrade._functions import STRUCTURES, output_size
+from restorekit.degrade._functions import STRUCTURES, check_cost
 
 Painting = dict[str, Tensor]  # type -> levels (H, W), NaN where it was not applied
 Box = list[int]
+
+MAX_ELEMENTS = 1 << 29
 
 
 class _Frame:
     """The clean size, in which labels are given, and the size that the picture has reached."""
 
-    def __init__(self, clean: tuple[int, int]) -> None:
+    def __init__(self, clean: tuple[int, int], wanted: Collection[str] = ()) -> None:
         self.clean = clean
         self.size = clean
+        self.wanted = wanted  # types to be painted; a recipe may hold any number of others
 
     def advance(self, step: Step, place: str) -> None:
         """Take note of a step that may resize."""
         try:
-            self.size = output_size(step["type"], step["level"], step.get("options", {}), self.size)
+            self.size = check_cost(step["type"], step["level"], step.get("options", {}), self.size)
         except (ValueError, TypeError, ArithmeticError) as error:
             raise ValueError(f"{place}: {step['type']}: {error}") from error
 
@@ -42,10 +45,20 @@ class _Frame:
         return weights[:, rows][:, :, columns]
 
 
-def paint(picture: Mapping[str, Any]) -> Painting:
-    """Levels of each type that occurs in a picture's program, at the size of the clean picture."""
+def names(steps: Sequence[Step]) -> set[str]:
+    """Names of the functions in a program."""
+    found: set[str] = set()
+    for step in steps:
+        parts = step["regions"] if step["type"] == "regions" else step["layers"] if step["type"] == "mask" else ()
+        found |= {step["type"]} - {*STRUCTURES}
+        found.update(*(names(part["steps"]) for part in parts))
+    return found
+
+
+def paint(picture: Mapping[str, Any], wanted: Collection[str]) -> Painting:
+    """Levels of those of the types that occur in a picture's program, at the size of the clean picture."""
     height, width = picture["size"]
-    return _paint(picture["steps"], _Frame((height, width)), "recipe")
+    return _paint(picture["steps"], _Frame((height, width), wanted), "recipe")
 
 
 def _paint(steps: Sequence[Step], frame: _Frame, place: str) -> Painting:
@@ -60,37 +73,46 @@ def _paint(steps: Sequence[Step], frame: _Frame, place: str) -> Painting:
 def _paint_step(step: Step, frame: _Frame, place: str) -> Painting:
     if step["type"] not in STRUCTURES:
         level = max(step["level"]) if isinstance(step["level"], (list, tuple)) else step["level"]
-        painting = {step["type"]: torch.full(frame.clean, float(level), device="cpu")}
         frame.advance(step, place)
-        return painting
-    parts = _parts(step, frame, place)
-    inner = [_paint(part["steps"], frame, place) for part, _ in parts]
+        wanted = step["type"] in frame.wanted
+        return {step["type"]: torch.full(frame.clean, float(level), device="cpu")} if wanted else {}
     nothing = torch.full(frame.clean, torch.nan, device="cpu")
-    painting = {name: nothing for one in inner for name in one}
-    for (_, weight), one in zip(parts, inner, strict=True):
-        for name, levels in painting.items():
-            painting[name] = torch.where(weight > 0, one.get(name, nothing) * weight, levels)
+    painting: Painting = {}
+    for part, weight in _parts(step, frame, place):
+        one = _paint(part["steps"], frame, place)
+        for name in {**painting, **one}:
+            painting[name] = torch.where(weight > 0, one.get(name, nothing) * weight, painting.get(name, nothing))
     return painting
 
 
-def _parts(step: Step, frame: _Frame, place: str) -> list[tuple[Step, Tensor]]:
+def _parts(step: Step, frame: _Frame, place: str) -> Iterator[tuple[Step, Tensor]]:
     """Parts of a structure and the weight of each, (H, W); 0 where it does not reach or is not the foremost."""
     if step["type"] == "mask":
         weights = frame.weights(step)
         owner = weights.argmax(0)
-        return [(layer, torch.where(owner == i, weights[i], 0)) for i, layer in enumerate(step["layers"])]
-    parts = []
+        for i, layer in enumerate(step["layers"]):
+            yield layer, torch.where(owner == i, weights[i], 0)
+        return
     for i, region in enumerate(step["regions"]):
         top, left, bottom, right = frame.box(region["box"], f"{place}, region {i}")
         weight = torch.zeros(frame.clean, device="cpu")
         weight[top:bottom, left:right] = 1
-        parts.append((region, weight))
-    return parts
+        yield region, weight
+
+
+def check_maps(height: int, width: int, count: int) -> None:
+    """Refuse maps that fill the memory, whatever size a recipe claims."""
+    if height * width * count > MAX_ELEMENTS:
+        raise ValueError(
+            f"recipe: {count} maps of {height} x {width} have more than {MAX_ELEMENTS} elements; read fewer types or "
+            "pictures at a time"
+        )
 
 
 def find_boxes(picture: Mapping[str, Any]) -> list[dict[str, Any]]:
     """Boxes, types and levels of a picture's program."""
     height, width = picture["size"]
+    check_maps(height, width, 1)
     return _find(picture["steps"], [0, 0, height, width], _Frame((height, width)), "recipe")
 
 

@@ -1,7 +1,6 @@
 """How a number of a distortion is drawn, and the place where a composition stands while it draws."""
 
 import math
-import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -15,6 +14,8 @@ Value = float | tuple[float, float] | str | bool | None
 Law = Value | list[Any] | Callable[[torch.Generator], Any]
 
 SEED_LIMIT = 2**53  # whole numbers up to here survive every JSON reader
+MAX_LAYERS = 64  # all of a smooth mask are in memory at once
+LARGEST = torch.finfo(torch.float32).max
 
 
 class Draw:
@@ -70,9 +71,9 @@ def _rounded(value: Any, decimals: int | None) -> Any:
 
 
 def is_number(value: object) -> bool:
-    """Whether it is a finite real number."""
+    """Whether it is a real number that float32 holds, as maps of levels do."""
     # Compared, not handed to math.isfinite, which fails on whole numbers that no float holds.
-    return isinstance(value, (int, float)) and not isinstance(value, bool) and abs(value) <= sys.float_info.max
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and abs(value) <= LARGEST
 
 
 def is_pair(value: object) -> bool:
@@ -87,9 +88,9 @@ def check_value(value: object, name: str, *, numeric: bool = False) -> None:
     if not numeric and (value is None or isinstance(value, (str, bool))):
         return
     if isinstance(value, (int, float)) and not isinstance(value, bool):
-        raise ValueError(f"{name} must be finite, got {value!r:.20}")
+        raise ValueError(f"{name} must be finite, within the range of float32, got {value!r:.20}")
     wanted = "a number or a pair of numbers" if numeric else "a number, a pair of numbers, a string, a bool or None"
-    raise TypeError(f"{name} must be {wanted}, got {value!r}")
+    raise TypeError(f"{name} must be {wanted}, got {value!r:.80}")
 
 
 def check_law(law: Law, name: str, *, numeric: bool = False) -> None:

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from restorekit.degrade._functions import FUNCTIONS, Function, check_own, option_names, takes_generator, unknown_options
-from restorekit.degrade._law import SEED_LIMIT, check_value, is_number
+from restorekit.degrade._law import MAX_LAYERS, SEED_LIMIT, check_value, is_number
 
 VERSION = 1
 MAX_DEPTH = 16  # steps inside regions inside layers ...
@@ -17,14 +17,16 @@ def check_recipe(recipe: object, functions: Mapping[str, Function] | None) -> li
         recipe: What to check.
         functions: The user's own functions by name; None accepts any name, for who only reads labels.
     """
+    if functions is not None and not isinstance(functions, Mapping):
+        raise TypeError(f"functions must be a dictionary of functions by name, got {functions!r:.80}")
     for name, function in (functions or {}).items():
         check_own(name, function)
     _dictionary(recipe, "recipe", ("restorekit", "device", "pictures"))
     assert isinstance(recipe, dict)
     if recipe["restorekit"] != VERSION or isinstance(recipe["restorekit"], bool):
-        raise ValueError(f"recipe has version {recipe['restorekit']!r}, this restorekit reads {VERSION}")
+        raise ValueError(f"recipe has version {recipe['restorekit']!r:.80}, this restorekit reads {VERSION}")
     if not isinstance(recipe["device"], str):
-        raise TypeError(f"recipe device must be a string such as 'cpu', got {recipe['device']!r}")
+        raise TypeError(f"recipe device must be a string such as 'cpu', got {recipe['device']!r:.80}")
     pictures = _list(recipe["pictures"], "recipe pictures")
     known = None if functions is None else {**FUNCTIONS, **functions}
     for i, picture in enumerate(pictures):
@@ -65,9 +67,9 @@ def _check_mask(step: dict[str, Any], place: str) -> None:
     _dictionary(step, place, ("type", "seed", "smoothness", "layers"))
     _check_seed(step["seed"], place)
     if not is_number(step["smoothness"]) or step["smoothness"] <= 0:
-        raise ValueError(f"{place}: smoothness must be a finite number above 0, got {step['smoothness']!r}")
-    if not _list(step["layers"], f"{place}: layers"):
-        raise ValueError(f"{place}: layers must not be empty")
+        raise ValueError(f"{place}: smoothness must be a finite number above 0, got {step['smoothness']!r:.80}")
+    if not 0 < len(_list(step["layers"], f"{place}: layers")) <= MAX_LAYERS:
+        raise ValueError(f"{place}: layers must not be empty and at most {MAX_LAYERS}, got {len(step['layers'])}")
 
 
 def _check_call(step: dict[str, Any], place: str, known: Mapping[str, Function] | None) -> None:
@@ -78,19 +80,19 @@ def _check_call(step: dict[str, Any], place: str, known: Mapping[str, Function] 
     if not isinstance(options, dict) or not all(isinstance(key, str) for key in options):
         raise TypeError(f"{place}: options must be a dictionary with string keys, got {options!r:.80}")
     for key, value in options.items():
-        check_value(value, f"{place}: option {key!r}")
+        check_value(value, f"{place}: option {key!r:.80}")
     if "seed" in step:
         _check_seed(step["seed"], place)
     if known is None:
         return
     if name not in known:
         raise ValueError(
-            f"{place}: unknown type {name!r}; known are {', '.join(sorted(known))}; "
+            f"{place}: unknown type {name!r:.80}; known are {', '.join(sorted(known))}; "
             "give your own in functions={name: function}"
         )
     if unknown := unknown_options(known[name], options):
         raise ValueError(
-            f"{place}: {name} has no option {unknown[0]!r}; it has {', '.join(option_names(known[name])) or 'none'}"
+            f"{place}: {name} has no option {unknown[0]!r:.80}; it has {', '.join(option_names(known[name])) or 'none'}"
         )
     if takes_generator(known[name]) != ("seed" in step):
         says = 'draws and needs a "seed"' if takes_generator(known[name]) else 'draws nothing and takes no "seed"'
@@ -99,9 +101,9 @@ def _check_call(step: dict[str, Any], place: str, known: Mapping[str, Function] 
 
 def _check_seed(seed: object, place: str) -> None:
     if isinstance(seed, bool) or not isinstance(seed, int):
-        raise TypeError(f"{place}: seed must be an integer, got {seed!r}")
+        raise TypeError(f"{place}: seed must be an integer, got {seed!r:.80}")
     if not 0 <= seed < SEED_LIMIT:
-        raise ValueError(f"{place}: seed must be in [0, 2^53), got {seed}")
+        raise ValueError(f"{place}: seed must be in [0, 2^53), got {seed!r:.80}")
 
 
 def _check_box(box: object, place: str) -> None:
@@ -131,4 +133,4 @@ def _dictionary(value: object, name: str, needed: tuple[str, ...], allowed: tupl
     if missing := [key for key in needed if key not in value]:
         raise ValueError(f"{name} has no {missing[0]!r}; it needs {', '.join(needed)}")
     if surplus := [key for key in value if key not in {*needed, *allowed}]:
-        raise ValueError(f"{name} has an unknown entry {surplus[0]!r}; it takes {', '.join((*needed, *allowed))}")
+        raise ValueError(f"{name} has an unknown entry {surplus[0]!r:.80}; it takes {', '.join((*needed, *allowed))}")

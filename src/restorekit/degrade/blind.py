@@ -174,7 +174,7 @@ class _Resize(Composition):
             factor = draw.uniform(self.factors[0], 1)
         reference = [side / self.scale for side in draw.origin] if self.of_result else draw.size
         height, width = (max(1, math.floor(side * factor)) for side in reference)
-        level = math.sqrt(height * width / (draw.size[0] * draw.size[1]))
+        level = max(0.01, math.sqrt(height * width / (draw.size[0] * draw.size[1])))  # the size is what counts
         draw.size = (height, width)
         options = {"kernel": draw.value(_KERNELS), "size": [height, width]}
         return [{"type": "resample", "level": level, "options": options}]

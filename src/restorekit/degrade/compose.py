@@ -78,7 +78,7 @@ class OneOf(_Group):
         weights: Probabilities of the parts, of sum 1; equal if None.
 
     Raises:
-        TypeError: A part is no composition, or a weight no number.
+        TypeError: A part is no composition, or ``weights`` no list of numbers.
         ValueError: There is no part, or ``weights`` has the wrong length, a negative number, or does not sum to 1.
 
     Example:
@@ -114,6 +114,8 @@ class OneOf(_Group):
 
 
 def _probabilities(weights: Sequence[float], count: int) -> tuple[float, ...]:
+    if not isinstance(weights, Sequence):
+        raise TypeError(f"weights must be a list of numbers, got {weights!r}")
     if len(weights) != count:
         raise ValueError(f"weights must hold one number for each of the {count} parts, got {len(weights)}")
     for weight in weights:

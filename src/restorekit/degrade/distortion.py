@@ -121,13 +121,15 @@ class Distortion(Composition):
             ``f(x, level, *, ..., generator=None)`` defined at the top of a module. Your own must keep the size, and if
             it draws it must take a ``generator``.
         level: Law of the level.
-        options: Laws of the function's keywords, in the same form; strings, bools and None stand for themselves.
+        options: Laws of the function's keywords, in the same form; strings, bools and None stand for themselves. For
+            whole numbers, such as sizes of kernels, list them: ``{"kernel_size": [7, 9, 11]}``.
         decimals: Round a drawn level to so many places; 0 makes it whole, which ``jpeg`` and ``quantize`` need. The two
             ends of a pair are then half as likely as the values between.
 
     Raises:
         TypeError: An argument is not what its name says.
-        ValueError: The function or an option is unknown, a law malformed, or a level outside the function's range.
+        ValueError: The function or an option is unknown, a law malformed, or a level or an option outside the
+            function's range.
 
     Example:
         >>> turned = Distortion("gaussian_blur", [(2.0, 0.5)], options={"angle": (0.0, 3.14)})
@@ -165,13 +167,16 @@ class Distortion(Composition):
         return FUNCTIONS[self.name] if self._own is None else self._own
 
     def _try_out(self) -> None:
-        """Let the function itself say whether it takes the ends of the law."""
+        """Let the function itself say whether it takes the ends of the laws, one law after the other."""
         x = torch.full((1, 3, 8, 8), 0.5, device="cpu")
         draw = Draw((8, 8), seeded(0))
         step = self._draw(draw)[0]
+        steps = [{**step, "level": level} for level in ends(self.level, draw, self.decimals)]
+        for name, law in self.options.items():
+            steps += [{**step, "options": {**step["options"], name: value}} for value in ends(law, draw, None)]
         with torch.no_grad():
-            for level in ends(self.level, draw, self.decimals):
-                call(self._function, x, {**step, "level": level}, "Distortion")
+            for one in steps:
+                call(self._function, x, one, "Distortion")
 
     @property
     def types(self) -> tuple[str, ...]:

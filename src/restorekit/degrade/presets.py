@@ -48,7 +48,8 @@ def mixed_distortion(group: Group = "moderate") -> Composition:
 
     Source: Yu et al., "Crafting a Toolchain for Image Restoration by Deep Reinforcement Learning", CVPR 2018
         (RL-Restore), and its published code: kernel 21x21, replicated border, patches of 63x63. Used in Ahn's thesis,
-        Table 4.9. The drawn quality is rounded to a whole number.
+        Table 4.9. The drawn quality is rounded to a whole number, where the authors hand MATLAB's ``imwrite`` a real
+        one; so the two ends of a level are half as likely as the numbers between.
     """
     _check_name(group, "group", get_args(Group))
     return _MixedDistortion(group)
@@ -146,7 +147,9 @@ def sr_blur(scale: int = 3, *, sigma: float = 1.6, kernel_size: int = 7) -> Comp
     return Chain(blur, Distortion("downscale", scale))
 
 
-def shdd(difficulty: Difficulty = "moderate", *, cuts: int | None = None) -> Composition:
+def shdd(
+    difficulty: Difficulty = "moderate", *, cuts: int | None = None, reference_size: int | tuple[int, int] | None = None
+) -> Composition:
     """Spatially heterogeneous distortions: strips of the picture, each with its own distortion or none.
 
     The picture is divided into 2 ("easy"), 3 ("moderate") or 4 ("difficult") strips, horizontal or vertical, each with
@@ -165,13 +168,16 @@ def shdd(difficulty: Difficulty = "moderate", *, cuts: int | None = None) -> Com
     Args:
         difficulty: "easy", "moderate" or "difficult".
         cuts: Number of cut lines instead of the difficulty's, at least 1: one less than the number of strips.
+        reference_size: Make the f-noise as strong as in a picture of this size, an integer or (height, width); for
+            crops of the paper's pictures (1356, 2040). None: the picture's own size, as published.
 
     Returns:
         A composition; the size is kept.
 
     Raises:
-        TypeError: ``cuts`` is not an integer.
-        ValueError: ``difficulty`` is unknown or ``cuts`` below 1; on use, the picture is too small for the strips.
+        TypeError: ``cuts`` is not an integer, or ``reference_size`` no size.
+        ValueError: ``difficulty`` is unknown, or ``cuts`` or ``reference_size`` outside its range; on use, the picture
+            is too small for the strips.
 
     Example:
         >>> import torch
@@ -180,8 +186,9 @@ def shdd(difficulty: Difficulty = "moderate", *, cuts: int | None = None) -> Com
 
     Source: Ahn's thesis, section 7.3, with the cut law of the author's earlier generator. Open in the text, and read so
         here: "cut 2, 3 or 4 times" as the number of parts (``cuts`` gives the other reading); the blur's "variance" as
-        sigma, as in that generator; the contrast level as ``contrast`` explains. The strength of f-noise depends on the
-        size of the picture, as published.
+        sigma, as in that generator; the contrast level as ``contrast`` explains. The strength of f-noise falls with
+        the size of the picture, as published: at level 8 a picture of 1356 x 2040 has a sigma of 4.9 of 255, a crop of
+        256 x 256 one of 32. ``reference_size`` is ours.
     """
     _check_name(difficulty, "difficulty", get_args(Difficulty))
     if cuts is not None:
@@ -190,14 +197,16 @@ def shdd(difficulty: Difficulty = "moderate", *, cuts: int | None = None) -> Com
     part = OneOf(
         Distortion("gaussian_noise", (0.005, 0.02), options={"variance": True}, decimals=3),
         Distortion("gaussian_blur", (1.0, 2.5), decimals=3),
-        Distortion("f_noise", (6.0, 10.0), decimals=3),
+        Distortion("f_noise", (6.0, 10.0), options=_reference(reference_size), decimals=3),
         Distortion("contrast", (25.0, 40.0), decimals=3),
         Identity(),
     )
     return Spatial(part, Cuts(blocks))
 
 
-def flickr_distortion(task: Task = "classification") -> Composition:
+def flickr_distortion(
+    task: Task = "classification", *, reference_size: int | tuple[int, int] | None = None
+) -> Composition:
     """The distortions of Flickr-Distortion: one of eight, on the whole picture or in boxes.
 
     | type | level 1 | 2 | 3 | unit |
@@ -218,12 +227,15 @@ def flickr_distortion(task: Task = "classification") -> Composition:
 
     Args:
         task: "classification", "detection-basic" or "detection-difficult".
+        reference_size: Make the f-noise as strong as in a picture of this size, an integer or (height, width), as for
+            ``shdd``. None: the picture's own size, as published.
 
     Returns:
         A composition; the size is kept.
 
     Raises:
-        ValueError: ``task`` is unknown.
+        TypeError: ``reference_size`` is no size.
+        ValueError: ``task`` is unknown, or ``reference_size`` outside its range.
 
     Example:
         >>> import torch
@@ -234,16 +246,16 @@ def flickr_distortion(task: Task = "classification") -> Composition:
     Source: Ahn's thesis, chapter 6, Tables 6.1 to 6.3. The thesis gives no levels for quantisation (16, 8, 4 are ours,
         out of the range in the author's generator), and does not say whether a size is that of a side, whether boxes
         may overlap, or their proportions; a share of each side, drawn again on overlap, comes close to the mean sizes
-        that it reports. Whole numbers are drawn for quantisation and JPEG.
+        that it reports. For quantisation and JPEG the whole numbers in the range are equally likely.
     """
     _check_name(task, "task", get_args(Task))
     if task == "classification":
-        return OneOf(*(_flickr_type(name, list(levels)) for name, levels in _FLICKR.items()))
-    part = OneOf(*(_flickr_type(name, (min(levels), max(levels))) for name, levels in _FLICKR.items()))
+        return OneOf(*(_flickr_type(name, list(levels), reference_size) for name, levels in _FLICKR.items()))
+    part = OneOf(*(_flickr_type(name, _between(levels), reference_size) for name, levels in _FLICKR.items()))
     return Spatial(part, Boxes((1, 4), (0.3, 0.7)) if task == "detection-basic" else Boxes((5, 9), (0.1, 0.3)))
 
 
-_FLICKR = {
+_FLICKR: dict[str, tuple[int, ...] | tuple[float, ...]] = {
     "gaussian_noise": (0.0125, 0.025, 0.05),
     "gaussian_blur": (1.5, 3.0, 6.0),
     "salt_and_pepper": (0.0125, 0.025, 0.05),
@@ -255,9 +267,20 @@ _FLICKR = {
 }
 
 
-def _flickr_type(name: str, law: Law) -> Distortion:
-    options: dict[str, Law] | None = {"variance": True} if name == "gaussian_noise" else None
-    return Distortion(name, law, options=options, decimals=0 if name in {"quantize", "jpeg"} else None)
+def _flickr_type(name: str, law: Law, reference_size: int | tuple[int, int] | None) -> Distortion:
+    options = {"gaussian_noise": {"variance": True}, "f_noise": _reference(reference_size)}
+    return Distortion(name, law, options=options.get(name))
+
+
+def _between(levels: tuple[float, ...]) -> Law:
+    """Uniform from the least to the greatest level; among whole numbers if the levels are whole."""
+    low, high = min(levels), max(levels)
+    return list(range(low, high + 1)) if isinstance(low, int) and isinstance(high, int) else (low, high)
+
+
+def _reference(size: int | tuple[int, int] | None) -> dict[str, Law] | None:
+    """The option of f-noise; a size is one value, not a range."""
+    return None if size is None else {"reference_size": [size]}
 
 
 def _check_name(value: str, name: str, known: tuple[str, ...]) -> None:

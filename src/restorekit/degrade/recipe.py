@@ -9,7 +9,7 @@ from torch import Tensor
 from restorekit._check import check_batch
 from restorekit.degrade._execute import execute
 from restorekit.degrade._functions import Function
-from restorekit.degrade._labels import find_boxes, paint
+from restorekit.degrade._labels import check_maps, find_boxes, names, paint
 from restorekit.degrade._validate import check_recipe
 
 Recipe = dict[str, Any]
@@ -44,7 +44,7 @@ def replay(x: Tensor, recipe: Recipe, *, functions: Mapping[str, Function] | Non
         True
     """
     check_batch(x)
-    functions = functions or {}
+    functions = {} if functions is None else functions
     pictures = check_recipe(recipe, functions)
     if len(pictures) != x.shape[0]:
         raise ValueError(f"the recipe is for {len(pictures)} pictures, x holds {x.shape[0]}; cut one of them to match")
@@ -86,10 +86,7 @@ def applied_types(recipe: Recipe) -> tuple[str, ...]:
         >>> applied_types(sr_dn(2)(torch.rand(1, 3, 8, 8), return_recipe=True)[1])
         ('downscale', 'gaussian_noise')
     """
-    names: set[str] = set()
-    for picture in check_recipe(recipe, None):
-        names.update(paint(picture))
-    return tuple(sorted(names))
+    return tuple(sorted(set().union(*(names(picture["steps"]) for picture in check_recipe(recipe, None)))))
 
 
 def type_map(recipe: Recipe, types: Sequence[str]) -> Tensor:
@@ -147,16 +144,18 @@ def level_map(recipe: Recipe, types: Sequence[str]) -> Tensor:
 
 def _painted(recipe: Recipe, types: Sequence[str]) -> Tensor:
     """Levels (N, T, H, W), NaN where a type was not applied."""
-    if isinstance(types, str) or not all(isinstance(name, str) for name in types):
+    if isinstance(types, str) or not isinstance(types, Sequence) or not all(isinstance(name, str) for name in types):
         raise TypeError(f"types must be a list of names, got {types!r}")
     pictures = check_recipe(recipe, None)
     sizes = {tuple(picture["size"]) for picture in pictures}
     if len(sizes) != 1:
         raise ValueError(f"maps need pictures of one size, got {sorted(sizes)}; read the pictures one by one")
-    nothing = torch.full(sizes.pop(), torch.nan, device="cpu")
-    painted = [paint(picture) for picture in pictures]
-    rows = [torch.stack([one.get(name, nothing) for name in types] or [nothing])[: len(types)] for one in painted]
-    return torch.stack(rows)
+    height, width = sizes.pop()
+    check_maps(height, width, len(pictures) * max(1, len(types)))
+    nothing = torch.full((height, width), torch.nan, device="cpu")
+    painted = (paint(picture, types) for picture in pictures)
+    rows = [torch.stack([one.get(name, nothing) for name in types] or [nothing]) for one in painted]
+    return torch.stack(rows)[:, : len(types)]
 
 
 def boxes(recipe: Recipe) -> list[list[dict[str, Any]]]:

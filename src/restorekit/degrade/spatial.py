@@ -4,17 +4,18 @@ import math
 from abc import ABC, abstractmethod
 from itertools import pairwise
 from statistics import NormalDist
-from typing import Any, Literal, final, get_args
+from typing import Any, Literal, TypeVar, final, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
 from restorekit._check import check_integer, check_interval
-from restorekit.degrade._law import Draw
+from restorekit.degrade._law import MAX_LAYERS, Draw
 from restorekit.degrade.distortion import Composition, Program, check_parts
 
 Orientation = Literal["random", "horizontal", "vertical", "blocks"]
 Box = list[int]
+_Number = TypeVar("_Number", int, float)
 
 _TRIES = 200  # candidates for one box
 _RESTARTS = 500  # attempts at a picture: four boxes of 0.3 to 0.7 succeed in about 1 of 25
@@ -173,10 +174,10 @@ class Boxes(Division):
         overlap: bool = False,
         measure: Literal["side", "area"] = "side",
     ) -> None:
-        low, high = count if isinstance(count, tuple) else (count, count)
+        low, high = _pair(count, "count")
         check_integer(low, "count", 1)
         check_integer(high, "high end of count", low)
-        small, large = side if isinstance(side, tuple) else (side, side)
+        small, large = _pair(side, "side")
         check_interval(large, "side", 0, 1)
         check_interval(small, "low end of side", 0, large)
         if measure not in {"side", "area"}:
@@ -187,7 +188,8 @@ class Boxes(Division):
         self.measure = measure
 
     def _divide(self, draw: Draw) -> dict[str, Any]:
-        count = draw.integer(*self.count) if isinstance(self.count, tuple) else self.count
+        low, high = _pair(self.count, "count")
+        count = low if low == high else draw.integer(low, high)
         for _ in range(_RESTARTS):
             boxes = self._place(count, draw)
             if len(boxes) == count:
@@ -213,7 +215,7 @@ class Boxes(Division):
 
     def _candidates(self, draw: Draw) -> NDArray[np.int64]:
         """Boxes drawn without a look at others, (tries, 4)."""
-        small, large = self.side if isinstance(self.side, tuple) else (self.side, self.side)
+        small, large = _pair(self.side, "side")
         table = draw.uniforms(1 if self.overlap else _TRIES, 4)
         share = small + (large - small) * table[:, :2]
         if self.measure == "area":
@@ -225,6 +227,15 @@ class Boxes(Division):
 
     def __repr__(self) -> str:
         return f"Boxes({self.count}, {self.side}, overlap={self.overlap}, measure={self.measure!r})"
+
+
+def _pair(value: _Number | tuple[_Number, _Number], name: str) -> tuple[_Number, _Number]:
+    """Both ends of a number or a pair (low, high)."""
+    if not isinstance(value, tuple):
+        return value, value
+    if len(value) != 2:
+        raise ValueError(f"{name} must be a number or a pair (low, high), got {value!r}")
+    return value
 
 
 def _overlap(boxes: NDArray[np.int64], other: Box) -> NDArray[np.bool_]:
@@ -242,7 +253,7 @@ class SmoothMask(Division):
     Each pixel is a mean of the layers, whose weights change smoothly from place to place.
 
     Args:
-        layers: Number of differently distorted pictures, at least 2.
+        layers: Number of differently distorted pictures, in [2, 64].
         smoothness: Distance over which the weights change, as a share of the shorter side, in [0.01, 10].
 
     Raises:
@@ -258,6 +269,7 @@ class SmoothMask(Division):
 
     def __init__(self, layers: int = 2, *, smoothness: float = 0.5) -> None:
         check_integer(layers, "layers", 2)
+        check_interval(layers, "layers", 2, MAX_LAYERS)
         check_interval(smoothness, "smoothness", 0.01, 10)
         self.layers = layers
         self.smoothness = smoothness
