@@ -71,8 +71,8 @@ COMPOSITIONS: dict[str, Draw] = {
     "mixed_distortion severe": composed(degrade.mixed_distortion("severe")),
     "sr_dn 3": composed(degrade.sr_dn(3)),
     "sr_blur 3": composed(degrade.sr_blur(3)),
-    "shdd easy": composed(degrade.shdd("easy")),
-    "shdd difficult": composed(degrade.shdd("difficult")),
+    "shdd easy": composed(degrade.shdd("easy", reference_size=1024)),
+    "shdd difficult": composed(degrade.shdd("difficult", reference_size=1024)),
     "flickr_distortion basic": composed(degrade.flickr_distortion("detection-basic")),
     "blind_degradation 2": composed(degrade.blind_degradation(2)),
 }

@@ -109,7 +109,7 @@ def check_cost(name: str, level: Any, options: Mapping[str, Any], size: Size) ->
 def output_size(name: str, level: Any, options: Mapping[str, Any], size: Size) -> Size:
     """Size of the picture after a step; functions of the user are taken to keep it."""
     if name == "downscale":
-        check_interval(level, "level", 1, math.inf)
+        check_interval(level, "level", 1, 64)
         factor = Fraction(1 / level).limit_denominator(1_000_000)
         return max(1, math.ceil(size[0] * factor)), max(1, math.ceil(size[1] * factor))
     if name == "resample":
