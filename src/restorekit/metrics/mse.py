@@ -39,7 +39,8 @@ def mse(
         [0.25, 0.25]
     """
     first, second = prepare(prediction, target, crop_border=crop_border, y_channel=y_channel, data_range=data_range)
-    return F.mse_loss(first, second, reduction="none").mean(dim=(1, 2, 3))
+    # The gradient of a mean fills a map of its own before it meets that of the squares; that of a sum does not.
+    return F.mse_loss(first, second, reduction="none").sum(dim=(1, 2, 3)) / first[0].numel()
 
 
 def rmse(
