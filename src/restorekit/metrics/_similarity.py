@@ -7,9 +7,7 @@ from torch import Tensor
 
 from restorekit.image import filter_separable
 from restorekit.image._bands import eager_on_cpu
-from restorekit.metrics._strips import WINDOW, averages, factors, product, window
-
-__all__ = ["WINDOW", "similarity"]
+from restorekit.metrics._strips import averages, factors, product, window
 
 
 def similarity(first: Tensor, second: Tensor, data_range: float, *, luminance: bool = True) -> Tensor:
