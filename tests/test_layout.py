@@ -47,6 +47,8 @@ PRIVATE = {
     "inference/_running.py": "tests/inference/test_restore.py",
     "layers/_skeleton.py": "tests/layers/test_conversion.py",
     "metrics/_prepare.py": "tests/metrics/test_psnr.py",
+    "metrics/_similarity.py": "tests/metrics/test_ssim.py",
+    "metrics/_strips.py": "tests/metrics/test_ssim.py",
     "models/_arguments.py": "tests/models/test_edsr.py",
     "models/_layouts/carn.py": "tests/models/test_carn.py",
     "models/_layouts/discriminators.py": "tests/models/test_discriminators.py",

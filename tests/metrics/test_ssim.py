@@ -50,7 +50,29 @@ def test_photograph_with_flat_and_textured_regions():
     assert expected[0] < 0.9
     assert ssim(prediction, target, data_range=255).numpy() == pytest.approx(expected, rel=1e-10)
     single = ssim((prediction / 255).float(), (target / 255).float())
-    assert single.numpy() == pytest.approx(expected, abs=1e-5)
+    assert single.numpy() == pytest.approx(expected, abs=1e-6)
+
+
+@pytest.mark.parametrize("shape", [(1, 1, 58, 42), (2, 2, 59, 43), (1, 1, 107, 31), (1, 3, 60, 1400)])
+def test_pictures_of_several_strips_equal_skimage(shape):
+    """Strips of 48 rows, blocks of 32 columns, and groups of planes, whole and not."""
+    prediction, target = pair(shape)
+    expected = reference(prediction.numpy(), target.numpy())
+    assert ssim(prediction, target).numpy() == pytest.approx(expected, rel=1e-10)
+    assert ssim(prediction.float(), target.float()).numpy() == pytest.approx(expected, abs=1e-6)
+
+
+def test_memory_layout_does_not_matter():
+    prediction, target = pair((2, 3, 30, 70))
+    expected = ssim(prediction[..., 5:60], target[..., 5:60])
+    layouts = [
+        (prediction[..., 5:60].contiguous(), target[..., 5:60].contiguous()),
+        tuple(x[..., 5:60].to(memory_format=torch.channels_last) for x in (prediction, target)),
+    ]
+    for first, second in layouts:
+        torch.testing.assert_close(ssim(first, second), expected)
+    still = prediction[:1].expand(2, -1, -1, -1)
+    torch.testing.assert_close(ssim(still, target), ssim(still.contiguous(), target))
 
 
 def test_crop_comes_before_the_window():
@@ -141,11 +163,93 @@ def test_gradient(options):
     assert torch.autograd.gradcheck(lambda a, b: ssim(a, b, **options), (prediction, target), fast_mode=True)
 
 
-def test_flat_pictures_have_a_finite_gradient():
-    prediction = torch.zeros(1, 1, 12, 12, requires_grad=True)
-    ssim(prediction, torch.zeros(1, 1, 12, 12)).sum().backward()
-    assert prediction.grad is not None
-    assert bool(prediction.grad.isfinite().all())
+def test_second_gradient():
+    prediction, target = (x.requires_grad_() for x in pair((1, 2, 13, 12)))
+    assert torch.autograd.gradgradcheck(ssim, (prediction, target), fast_mode=True)
+    assert torch.autograd.gradgradcheck(lambda x: ssim(x, target.detach()), prediction, fast_mode=True)
+
+
+def plain_gradients(prediction, target):
+    """Through the formula, without strips: a transform cannot follow those."""
+
+    def total(pair):
+        return ssim(*pair).sum()
+
+    return torch.func.grad(total)((prediction, target))
+
+
+@pytest.mark.parametrize("wanted", [(True, False), (False, True), (True, True)])
+@pytest.mark.parametrize("shape", [(2, 1, 107, 43), (1, 3, 59, 1400)])
+def test_gradient_of_several_strips(shape, wanted):
+    pictures = pair(shape)
+    expected = [g for g, want in zip(plain_gradients(*pictures), wanted, strict=True) if want]
+    leaves = [x.requires_grad_(want) for x, want in zip(pictures, wanted, strict=True)]
+    gradients = torch.autograd.grad(ssim(*leaves).sum(), [x for x in leaves if x.requires_grad])
+    torch.testing.assert_close(gradients, tuple(expected), rtol=1e-9, atol=1e-14)
+
+
+def test_gradient_of_each_picture_has_its_own_weight():
+    prediction, target = pair((2, 3, 20, 20))
+    prediction.requires_grad_()
+    value = ssim(prediction, target)
+    (gradient,) = torch.autograd.grad(value, prediction, torch.tensor([2.0, -1.0]).double(), retain_graph=True)
+    (plain,) = torch.autograd.grad(value.sum(), prediction)
+    torch.testing.assert_close(gradient, plain * torch.tensor([2.0, -1.0]).view(2, 1, 1, 1))
+
+
+def test_gradient_in_float32():
+    target = torch.from_numpy(data.astronaut()[None, 100:200, 150:260] / 255.0).permute(0, 3, 1, 2)
+    prediction = (target * 8).floor() / 8
+    expected, _ = plain_gradients(prediction, target)
+    single = prediction.float().requires_grad_()
+    (gradient,) = torch.autograd.grad(ssim(single, target.float()).sum(), single)
+    torch.testing.assert_close(gradient.double(), expected, rtol=0, atol=1e-4 * expected.abs().max().item())
+
+
+@pytest.mark.parametrize("level", [0.0, 0.5, 1.0, None])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_identical_pictures_have_no_gradient(level, dtype):
+    target = pair((1, 3, 60, 45), dtype=dtype)[1] if level is None else torch.full((1, 3, 60, 45), level, dtype=dtype)
+    prediction, other = target.clone().requires_grad_(), target.clone().requires_grad_()
+    value = ssim(prediction, other)
+    assert value.item() == 1
+    for gradient in torch.autograd.grad(value, [prediction, other]):
+        assert not gradient.any()
+    for gradient in plain_gradients(target, target.clone()):
+        assert not gradient.any()
+
+
+@pytest.mark.parametrize("bad", [float("nan"), float("inf")])
+def test_nan_reaches_its_own_picture_only(bad):
+    prediction, target = pair((3, 3, 60, 50))
+    expected = ssim(prediction, target)
+    prediction[1, 2, 30, 20] = bad
+    value = ssim(prediction.requires_grad_(), target)
+    torch.testing.assert_close(value[[0, 2]], expected[[0, 2]])
+    assert value[1].isnan()
+    (gradient,) = torch.autograd.grad(value.sum(), prediction)
+    assert bool(gradient[[0, 2]].isfinite().all())
+    assert bool(gradient[1, 2, 30, 20].isnan())
+
+
+@pytest.mark.filterwarnings("ignore:There is a performance drop")
+@pytest.mark.filterwarnings("ignore:.torch.jit.script:DeprecationWarning")  # torch's own, on its first forward mode
+def test_transforms_and_compilers_take_the_formula():
+    prediction, target = pair((2, 3, 14, 30))
+    expected = ssim(prediction, target)
+    one_by_one = torch.vmap(lambda p, t: ssim(p[None], t[None])[0])(prediction, target)
+    torch.testing.assert_close(one_by_one, expected)
+    step = pair((2, 3, 14, 30), seed=1)[0]
+    _, slope = torch.func.jvp(lambda p: ssim(p, target), (prediction,), (step,))
+    gradient, _ = plain_gradients(prediction, target)
+    torch.testing.assert_close(slope, (gradient * step).sum(dim=(1, 2, 3)))
+    exported = torch.export.export(_Similarity(), (prediction, target)).module()
+    torch.testing.assert_close(exported(prediction, target), expected)
+
+
+class _Similarity(torch.nn.Module):
+    def forward(self, prediction, target):
+        return ssim(prediction, target)
 
 
 def test_arguments_stay_as_they_were():

@@ -115,12 +115,17 @@ def slide(x: Tensor, kernel: Tensor, dim: int) -> Tensor:
     return out
 
 
-def pays(x: Tensor) -> bool:
-    """Whether ``slide`` is quicker on planes like those of ``x`` (N, C, H, W) than sums of slices, and may be used.
+def eager_on_cpu(*tensors: Tensor) -> bool:
+    """Whether results may be written block by block into a buffer, by calls that are cheap.
 
-    It writes into blocks of its result, which neither a compiler nor ``torch.func`` nor forward mode can follow.
+    Neither a compiler nor ``torch.func`` nor forward mode can follow such writing.
     """
-    if torch.compiler.is_compiling() or x.device.type != "cpu" or x.shape[-2] * x.shape[-1] < _PLANE:
+    if torch.compiler.is_compiling() or torch._C._are_functorch_transforms_active():
         return False
-    tangent = forward_ad.unpack_dual(x).tangent  # type: ignore[no-untyped-call]
-    return tangent is None and not torch._C._are_functorch_transforms_active()
+    tangents = [forward_ad.unpack_dual(x).tangent for x in tensors]  # type: ignore[no-untyped-call]
+    return all(x.device.type == "cpu" for x in tensors) and all(tangent is None for tangent in tangents)
+
+
+def pays(x: Tensor) -> bool:
+    """Whether ``slide`` is quicker on planes like those of ``x`` (N, C, H, W) than sums of slices, and may be used."""
+    return x.shape[-2] * x.shape[-1] >= _PLANE and eager_on_cpu(x)

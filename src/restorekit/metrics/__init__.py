@@ -1,8 +1,21 @@
 """One number per picture or per network; no training."""
 
+from restorekit.metrics.average import Average
 from restorekit.metrics.counting import count_multadds, count_parameters
+from restorekit.metrics.ms_ssim import ms_ssim
+from restorekit.metrics.mse import mse, rmse
 from restorekit.metrics.power_spectral_density import power_spectral_density
 from restorekit.metrics.psnr import psnr
 from restorekit.metrics.ssim import ssim
 
-__all__ = ["count_multadds", "count_parameters", "power_spectral_density", "psnr", "ssim"]
+__all__ = [
+    "Average",
+    "count_multadds",
+    "count_parameters",
+    "ms_ssim",
+    "mse",
+    "power_spectral_density",
+    "psnr",
+    "rmse",
+    "ssim",
+]

@@ -20,6 +20,8 @@ def prepare(
 ) -> tuple[Tensor, Tensor]:
     """The two batches as a metric compares them; half types become float32 unless ``dtype`` says otherwise."""
     _check(prediction, target, crop_border=crop_border, y_channel=y_channel, data_range=data_range)
+    if dtype not in (None, torch.float32, torch.float64):
+        raise ValueError(f"dtype must be torch.float32, torch.float64 or None, got {dtype}")
     if dtype is None:
         dtype = torch.promote_types(prediction.dtype, torch.float32)
     first, second = (_crop(x, crop_border).to(dtype) for x in (prediction, target))
@@ -40,6 +42,16 @@ def _check(prediction: Tensor, target: Tensor, *, crop_border: int, y_channel: b
         raise ValueError(f"y_channel=True needs RGB pictures, got {channels} channels; use y_channel=False")
     if 2 * crop_border >= min(height, width):
         raise ValueError(f"crop_border={crop_border} leaves nothing of pictures of {height}x{width} pixels")
+
+
+def check_size(x: Tensor, smallest: int, name: str, reason: str, crop_border: int) -> None:
+    """Require pictures of at least ``smallest`` pixels a side after the crop."""
+    height, width = x.shape[-2:]
+    if min(height, width) < smallest:
+        raise ValueError(
+            f"{name} needs at least {smallest}x{smallest} pixels, got {height}x{width} "
+            f"({height + 2 * crop_border}x{width + 2 * crop_border} before crop_border={crop_border}): {reason}"
+        )
 
 
 def _crop(x: Tensor, border: int) -> Tensor:

@@ -4,9 +4,8 @@ import math
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
-from restorekit.metrics._prepare import prepare
+from restorekit.metrics.mse import mse
 
 
 def psnr(
@@ -44,6 +43,5 @@ def psnr(
         >>> psnr(dark, light).tolist()
         [20.0, 20.0]
     """
-    first, second = prepare(prediction, target, crop_border=crop_border, y_channel=y_channel, data_range=data_range)
-    error = F.mse_loss(first, second, reduction="none").mean(dim=(1, 2, 3))
+    error = mse(prediction, target, crop_border=crop_border, y_channel=y_channel, data_range=data_range)
     return 20 * math.log10(data_range) - 10 * torch.log10(error)
