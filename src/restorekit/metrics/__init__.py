@@ -1,8 +1,22 @@
 """One number per picture or per network; no training."""
 
 from restorekit.metrics.counting import count_multadds, count_parameters
+from restorekit.metrics.mean_average_precision import AveragePrecision, mean_average_precision
+from restorekit.metrics.niqe import fit_niqe, niqe
+from restorekit.metrics.niqe_model import NiqeModel
 from restorekit.metrics.power_spectral_density import power_spectral_density
 from restorekit.metrics.psnr import psnr
 from restorekit.metrics.ssim import ssim
 
-__all__ = ["count_multadds", "count_parameters", "power_spectral_density", "psnr", "ssim"]
+__all__ = [
+    "AveragePrecision",
+    "NiqeModel",
+    "count_multadds",
+    "count_parameters",
+    "fit_niqe",
+    "mean_average_precision",
+    "niqe",
+    "power_spectral_density",
+    "psnr",
+    "ssim",
+]
