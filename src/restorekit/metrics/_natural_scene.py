@@ -16,6 +16,9 @@ FEATURES = 36
 _SHIFTS = ((0, 1), (1, 0), (1, 1), (1, -1))  # rows and columns to the neighbour
 # Grey levels. The smallest difference that the window makes of whole numbers is 1.6e-4, and of rounding below 1e-12.
 _FLAT = 1e-9
+# Half a level, and half of the smallest step that the luma of an 8-bit picture can make (3 / 255000 levels), so that
+# rounding errors of float32 do not decide which way an exact half goes.
+_HALF = 0.5 + 5e-6
 
 
 class _Table(NamedTuple):
@@ -69,7 +72,7 @@ def block_features(x: Tensor, crop_border: int = 0) -> tuple[Tensor, Tensor]:
 def _grey(x: Tensor) -> Tensor:
     """Luma or grey in whole levels, 0 to 255; halves go up, as in MATLAB."""
     work = x.double()
-    return torch.floor((rgb_to_y(work) if x.shape[1] == 3 else work) * 255 + 0.5)
+    return torch.floor((rgb_to_y(work) if x.shape[1] == 3 else work) * 255 + _HALF)
 
 
 def _normalise(grey: Tensor) -> tuple[Tensor, Tensor]:

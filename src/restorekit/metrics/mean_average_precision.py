@@ -21,12 +21,19 @@ Method = Literal["all-point", "11-point"]
 class AveragePrecision:
     """What ``mean_average_precision`` returns.
 
-    Attributes:
+    Args:
         iou: The overlaps that a detection has to exceed.
-        classes: The labels, sorted.
+        classes: The labels, rising.
         per_class: Average precision (overlaps, classes) in [0, 1], float64; NaN for a class without truths.
+
+    Attributes:
         per_iou: Mean over the classes that have truths, (overlaps,): the mAP at each overlap.
         overall: Mean of ``per_iou``.
+
+    Example:
+        >>> result = AveragePrecision((0.5, 0.75), (1, 2), torch.tensor([[0.8, 0.4], [0.6, 0.2]]).double())
+        >>> [round(value, 3) for value in (*result.per_iou.tolist(), result.overall)]
+        [0.6, 0.4, 0.5]
     """
 
     iou: tuple[float, ...]

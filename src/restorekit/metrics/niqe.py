@@ -73,8 +73,7 @@ def niqe(x: Tensor, model: NiqeModel, *, crop_border: int = 0) -> Tensor:
     # The pseudo-inverse refuses NaN for the whole batch.
     inverse = torch.linalg.pinv(torch.where(defined[:, None, None], pooled, 0.0))
     difference = mean - model.mean.to(x.device)
-    # A rounding error below 0 would turn the best value into NaN.
-    distance = torch.einsum("ni,nij,nj->n", difference, inverse, difference).clamp(min=0).sqrt()
+    distance = torch.einsum("ni,nij,nj->n", difference, inverse, difference).sqrt()
     return torch.where(defined, distance, torch.nan).to(torch.promote_types(x.dtype, torch.float32))
 
 
@@ -135,8 +134,8 @@ def _gaussian(features: Tensor) -> tuple[Tensor, Tensor]:
     count = whole.sum(1, keepdim=True)
     kept = torch.where(whole, features, 0.0)
     centred = torch.where(whole, kept - kept.sum(1, keepdim=True) / count, 0.0)
-    # NaN below two blocks.
-    return features.nanmean(1), centred.mT @ centred / (count - 1).clamp(min=0)
+    # A single block has a covariance of NaN, none a mean of NaN.
+    return features.nanmean(1), centred.mT @ centred / (count - 1)
 
 
 def _named(pictures: str | os.PathLike[str] | Iterable[Picture]) -> Iterator[tuple[str, Picture]]:
