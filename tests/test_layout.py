@@ -46,6 +46,7 @@ PRIVATE = {
     "inference/_pictures.py": "tests/inference/test_restore.py",
     "inference/_running.py": "tests/inference/test_restore.py",
     "layers/_skeleton.py": "tests/layers/test_conversion.py",
+    "metrics/_natural_scene.py": "tests/metrics/test_niqe.py",
     "metrics/_prepare.py": "tests/metrics/test_psnr.py",
     "metrics/_similarity.py": "tests/metrics/test_ssim.py",
     "metrics/_strips.py": "tests/metrics/test_ssim.py",

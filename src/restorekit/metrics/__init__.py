@@ -4,6 +4,9 @@ from restorekit.metrics.average import Average
 from restorekit.metrics.counting import count_multadds, count_parameters
 from restorekit.metrics.ms_ssim import ms_ssim
 from restorekit.metrics.mse import mse, rmse
+from restorekit.metrics.mean_average_precision import AveragePrecision, mean_average_precision
+from restorekit.metrics.niqe import fit_niqe, niqe
+from restorekit.metrics.niqe_model import NiqeModel
 from restorekit.metrics.power_spectral_density import power_spectral_density
 from restorekit.metrics.psnr import psnr
 from restorekit.metrics.ssim import ssim
@@ -17,5 +20,14 @@ __all__ = [
     "power_spectral_density",
     "psnr",
     "rmse",
+    "AveragePrecision",
+    "NiqeModel",
+    "count_multadds",
+    "count_parameters",
+    "fit_niqe",
+    "mean_average_precision",
+    "niqe",
+    "power_spectral_density",
+    "psnr",
     "ssim",
 ]
