@@ -1,5 +1,6 @@
 """The distance of two distributions of ratings."""
 
+import math
 from typing import Literal, final, get_args
 
 import torch
@@ -60,7 +61,7 @@ class EMDLoss(nn.Module):
         difference = (prediction.to(work) - target.to(work)).cumsum(1)
         bins = difference.shape[1]
         norms: Tensor = torch.linalg.vector_norm(difference, self.exponent, dim=1)
-        distances = norms / float(bins) ** (1 / self.exponent)
+        distances = norms / math.pow(bins, 1 / self.exponent)
         return distances.mean() if self.reduction == "mean" else distances.sum()
 
     def extra_repr(self) -> str:
