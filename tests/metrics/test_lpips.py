@@ -12,7 +12,7 @@ from restorekit.models import AlexNetFeatures, FeatureTrunk, SqueezeNetFeatures,
 
 SQUEEZE = (128, 256, 384, 384, 512, 512)
 # lpips 0.1.4 (with torchvision 0.29.2) on trunks.pictures() with normalize=True, in float64. The trunks have the
-# weights of trunks.fill in float32, VGG-16 with all widths divided by 16; the linear weights are ruled numbers plus 0.5.
+# weights of trunks.fill in float32, VGG-16 with all widths divided by 16; linear weights are ruled numbers plus 0.5.
 # Distances of both pairs, then two points of the first pair's map.
 PACKAGE = [
     (AlexNetFeatures(), (64, 192, 384, 256, 256), (0.2233472820, 0.2030878735), (0.2400093674, 0.2596762078)),

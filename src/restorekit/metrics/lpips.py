@@ -199,5 +199,7 @@ def _plane(first: Tensor, second: Tensor, weight: Tensor) -> Tensor:
 def _unit(x: Tensor) -> Tensor:
     # In half precision the squares overflow and the epsilon is 0.
     x = x.to(torch.promote_types(x.dtype, torch.float32))
-    length: Tensor = torch.linalg.vector_norm(x, dim=1, keepdim=True)
-    return x / (length + _EPSILON)
+    power: Tensor = torch.linalg.vecdot(x, x, dim=1)[:, None]
+    # A root has no gradient at 0; the bound is far below the epsilon.
+    length = power.clamp_min(torch.finfo(x.dtype).tiny).sqrt()
+    return x * (length + _EPSILON).reciprocal()

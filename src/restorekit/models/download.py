@@ -1,6 +1,7 @@
 """Fetching torchvision's public weights, for those who ask for it."""
 
 import hashlib
+from http.client import HTTPException
 from os import PathLike
 from pathlib import Path
 from typing import BinaryIO, get_args
@@ -81,7 +82,7 @@ def _fetch(address: str, file: BinaryIO, *, limit: int, progress: bool) -> str:
                 digest.update(chunk)
                 file.write(chunk)
                 bar.update(len(chunk))
-    except OSError as error:
+    except (OSError, HTTPException) as error:
         raise OSError(
             f"could not download {address}: {error}; fetch it in another way and give its path to load_trunk"
         ) from error

@@ -64,8 +64,8 @@ class _Fire(nn.Module):
         self.out_channels = 2 * expanded
 
     def forward(self, x: Tensor) -> Tensor:
-        x = F.relu(self.squeeze(x))
-        return F.relu(torch.cat([self.expand1x1(x), self.expand3x3(x)], dim=1))
+        x = F.relu_(self.squeeze(x))
+        return torch.cat([F.relu_(self.expand1x1(x)), F.relu_(self.expand3x3(x))], dim=1)
 
 
 @final

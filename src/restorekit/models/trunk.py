@@ -90,7 +90,8 @@ class FeatureTrunk(Network):
             ValueError: No tap or an unknown one, other than 3 channels, or a side below ``minimum_side(taps)``.
         """
         self.check(x, taps)
-        end, found = self._end(taps), dict[str, Tensor]()
+        end = self._end(taps)
+        found: dict[str, Tensor] = {}
         out = x.to(next(self.parameters()).dtype)
         for name, layer in zip(self.taps[:end], self.features, strict=False):
             # In place, which halves the memory, unless that is the picture's or a tap's.
