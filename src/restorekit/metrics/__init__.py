@@ -7,6 +7,8 @@ from restorekit.metrics.mse import mse, rmse
 from restorekit.metrics.mean_average_precision import AveragePrecision, mean_average_precision
 from restorekit.metrics.niqe import fit_niqe, niqe
 from restorekit.metrics.niqe_model import NiqeModel
+from restorekit.metrics.lpips import LPIPS, load_lpips, lpips
+from restorekit.metrics.nima import NIMA, nima, rating_moments
 from restorekit.metrics.power_spectral_density import power_spectral_density
 from restorekit.metrics.psnr import psnr
 from restorekit.metrics.ssim import ssim
@@ -29,5 +31,15 @@ __all__ = [
     "niqe",
     "power_spectral_density",
     "psnr",
+    "LPIPS",
+    "NIMA",
+    "count_multadds",
+    "count_parameters",
+    "load_lpips",
+    "lpips",
+    "nima",
+    "power_spectral_density",
+    "psnr",
+    "rating_moments",
     "ssim",
 ]

@@ -4,8 +4,16 @@ from restorekit.models.carn import CARN, carn, carn_m
 from restorekit.models.checkpoints import load_checkpoint, load_weights, save_weights
 from restorekit.models.discriminators import MultiScaleDiscriminator, PatchDiscriminator, VGGDiscriminator
 from restorekit.models.dncnn import DnCNN, dncnn
+from restorekit.models.download import download_trunk
 from restorekit.models.edsr import EDSR, edsr
 from restorekit.models.export import export_onnx
+from restorekit.models.features import (
+    AlexNetFeatures,
+    SqueezeNetFeatures,
+    VGG16Features,
+    VGG19Features,
+    load_trunk,
+)
 from restorekit.models.fold import fold_desubpixel
 from restorekit.models.fsrcnn import FSRCNN, fsrcnn
 from restorekit.models.idr import IDR, idr
@@ -25,6 +33,7 @@ from restorekit.models.rnan import RNAN, rnan
 from restorekit.models.sparse_resnet import SparseResNet, sparse_resnet
 from restorekit.models.srcnn import SRCNN, srcnn
 from restorekit.models.srresnet import MSRResNet, SRResNet, srresnet
+from restorekit.models.trunk import FeatureTrunk
 from restorekit.models.vdsr import VDSR, vdsr
 from restorekit.models.zssr import ZSSR, zssr
 
@@ -40,7 +49,9 @@ __all__ = [
     "SRCNN",
     "VDSR",
     "ZSSR",
+    "AlexNetFeatures",
     "DnCNN",
+    "FeatureTrunk",
     "MEPSNet",
     "MSRResNet",
     "MultiScaleDiscriminator",
@@ -52,11 +63,15 @@ __all__ = [
     "Restormer",
     "SRResNet",
     "SparseResNet",
+    "SqueezeNetFeatures",
+    "VGG16Features",
+    "VGG19Features",
     "VGGDiscriminator",
     "carn",
     "carn_m",
     "create_model",
     "dncnn",
+    "download_trunk",
     "edsr",
     "export_onnx",
     "fold_desubpixel",
@@ -64,6 +79,7 @@ __all__ = [
     "idr",
     "list_models",
     "load_checkpoint",
+    "load_trunk",
     "load_weights",
     "mepsnet",
     "merge_batch_norm",

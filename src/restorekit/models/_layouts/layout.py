@@ -167,6 +167,14 @@ _FAMILIES = (
     ("VDSR", r"^residual_layer\.0\.conv\.weight$"),
     ("ZSSR", r"^filter_0$"),
     ("DnCNN or MSRResNet0 (KAIR)", r"^model\.0\.weight$"),
+    ("a VGG with BatchNorm of torchvision", r"^features\.1\.running_mean$"),
+    ("torchvision's VGG-19", r"^features\.34\.weight$"),
+    ("torchvision's VGG-16", r"^features\.28\.weight$"),
+    ("a shallower VGG of torchvision", r"^features\.18\.weight$|^features\.22\.weight$"),
+    ("torchvision's SqueezeNet 1.0", r"^features\.5\.squeeze\.weight$"),
+    ("torchvision's SqueezeNet 1.1", r"^features\.6\.squeeze\.weight$"),
+    ("torchvision's AlexNet", r"^features\.0\.weight$", r"^features\.10\.weight$"),
+    ("the linear layers of LPIPS", r"^lin0\.model\.1\.weight$"),
 )
 
 

@@ -1,0 +1,53 @@
+"""The learned perceptual distance as a loss."""
+
+from typing import Literal, final, get_args
+
+from torch import Tensor, nn
+
+from restorekit.losses._frozen import Frozen
+from restorekit.metrics.lpips import LPIPS, lpips
+
+Reduction = Literal["mean", "sum"]
+
+
+@final
+class LPIPSLoss(nn.Module):
+    """``metrics.lpips`` over a batch.
+
+    The network moves along with the loss (``.to(...)``, and everybody else who holds it sees that), but it is none of
+    its parameters, and not in its state dict.
+
+    Args:
+        network: What ``metrics.load_lpips`` returns.
+        reduction: "mean" or "sum" over the pictures.
+
+    Raises:
+        TypeError: ``network`` is no ``metrics.LPIPS``.
+        ValueError: An unknown ``reduction``.
+
+    Example:
+        >>> import torch; from restorekit import metrics, models
+        >>> network = metrics.LPIPS(models.VGG16Features(channels=4), [torch.ones(4)], taps=["relu1_2"])
+        >>> LPIPSLoss(network)(torch.ones(2, 3, 8, 8), torch.ones(2, 3, 8, 8)).item()
+        0.0
+
+    Source:
+        Zhang et al., CVPR 2018. Networks trained for it are commonly judged by AlexNet's and trained on VGG's.
+    """
+
+    def __init__(self, network: LPIPS, *, reduction: Reduction = "mean") -> None:
+        if not isinstance(network, LPIPS):
+            raise TypeError(f"network must be a metrics.LPIPS, as load_lpips returns it, got {type(network).__name__}")
+        if reduction not in get_args(Reduction):
+            raise ValueError(f"reduction must be one of {', '.join(get_args(Reduction))}, got {reduction!r}")
+        super().__init__()
+        self.held = Frozen(network)
+        self.reduction = reduction
+
+    def forward(self, prediction: Tensor, target: Tensor) -> Tensor:
+        """Scalar for RGB pictures (N, 3, H, W) in [0, 1]; raises what ``metrics.lpips`` does."""
+        distances = lpips(prediction, target, self.held.network)
+        return distances.mean() if self.reduction == "mean" else distances.sum()
+
+    def extra_repr(self) -> str:
+        return f"taps={self.held.network.taps}, reduction={self.reduction!r}"
