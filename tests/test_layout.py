@@ -46,6 +46,7 @@ PRIVATE = {
     "inference/_pictures.py": "tests/inference/test_restore.py",
     "inference/_running.py": "tests/inference/test_restore.py",
     "layers/_skeleton.py": "tests/layers/test_conversion.py",
+    "losses/_reduction.py": "tests/losses/test_charbonnier.py",
     "metrics/_prepare.py": "tests/metrics/test_psnr.py",
     "models/_arguments.py": "tests/models/test_edsr.py",
     "models/_layouts/carn.py": "tests/models/test_carn.py",

@@ -1,5 +1,24 @@
 """What a network is trained to make small: (prediction, target) in, one number out."""
 
-from restorekit.losses.masked import masked_loss
+from restorekit.losses.charbonnier import CharbonnierLoss, charbonnier_loss
+from restorekit.losses.gan import GANLoss, gradient_penalty
+from restorekit.losses.masked import MaskedLoss, masked_loss
+from restorekit.losses.mix import MixLoss, mix_loss
+from restorekit.losses.sdam import SDAMLoss
+from restorekit.losses.ssim import MSSSIMLoss, SSIMLoss
+from restorekit.losses.weighted_sum import WeightedSum
 
-__all__ = ["masked_loss"]
+__all__ = [
+    "CharbonnierLoss",
+    "GANLoss",
+    "MSSSIMLoss",
+    "MaskedLoss",
+    "MixLoss",
+    "SDAMLoss",
+    "SSIMLoss",
+    "WeightedSum",
+    "charbonnier_loss",
+    "gradient_penalty",
+    "masked_loss",
+    "mix_loss",
+]
