@@ -136,3 +136,10 @@ def test_bad_pictures():
         mix_loss(prediction[..., :100], target[..., :100])
     with pytest.raises(ValueError, match=r"sigma=60\.0 needs pictures of at least 241x241 px, got 176x179"):
         mix_loss(prediction, target, sigma=60.0)
+
+
+def test_mixed_precision_does_not_reach_the_weights():
+    prediction, target = pictures(dtype=torch.float32)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        value = MixLoss()(prediction, target)
+    assert torch.equal(value, MixLoss()(prediction, target))

@@ -31,7 +31,7 @@ def mix_loss(
     MS-SSIM. The weights have the mean 1.
 
     Args:
-        prediction: Restored pictures (N, C, H, W) of five scales, see ``metrics.ms_ssim``, in [0, data_range].
+        prediction: Restored pictures (N, C, H, W) of at least 161x161 px, in [0, data_range].
         target: The true pictures, of the same shape, dtype and device.
         alpha: Share of the MS-SSIM, 0 to 1.
         sigma: Of the Gaussian in pixels; it is cut off at twice that. None: all pixels weigh the same, plain L1.

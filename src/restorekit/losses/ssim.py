@@ -50,14 +50,16 @@ class SSIMLoss(nn.Module):
 class MSSSIMLoss(nn.Module):
     """One minus ``metrics.ms_ssim``: 0 where the pictures agree, 1 at most.
 
+    A channel whose structure is opposite to the target's at one of the scales costs 1 and has no gradient.
+
     Args:
         y_channel: Compare the luma of RGB pictures.
         data_range: Largest value that a pixel can have.
         reduction: "mean" or "sum" over the pictures, or "none": one value for each.
 
     Raises:
-        ValueError: ``reduction`` is unknown. What ``metrics.ms_ssim`` raises comes with the first pictures; it needs
-            larger ones than many a training patch.
+        ValueError: ``reduction`` is unknown. What ``metrics.ms_ssim`` raises comes with the first pictures; many a
+            training patch is too small for it.
 
     Example:
         >>> import torch
@@ -76,7 +78,7 @@ class MSSSIMLoss(nn.Module):
         self.y_channel, self.data_range, self.reduction = y_channel, data_range, reduction
 
     def forward(self, prediction: Tensor, target: Tensor) -> Tensor:
-        """Compare pictures (N, C, H, W) of five scales; a scalar, or (N,) for "none"."""
+        """Compare pictures (N, C, H, W) of at least 161x161 px; a scalar, or (N,) for "none"."""
         similarity = ms_ssim(prediction, target, y_channel=self.y_channel, data_range=self.data_range)
         return reduce(1 - similarity, self.reduction)
 
