@@ -48,6 +48,7 @@ PRIVATE = {
     "layers/_skeleton.py": "tests/layers/test_conversion.py",
     "metrics/_natural_scene.py": "tests/metrics/test_niqe.py",
     "losses/_frozen.py": "tests/losses/test_vgg.py",
+    "losses/_reduction.py": "tests/losses/test_charbonnier.py",
     "metrics/_prepare.py": "tests/metrics/test_psnr.py",
     "metrics/_similarity.py": "tests/metrics/test_ssim.py",
     "metrics/_strips.py": "tests/metrics/test_ssim.py",

@@ -3,10 +3,11 @@ import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
+from torch import nn
 from torch.autograd import gradcheck
 from torch.nn import functional as F
 
-from restorekit.losses import masked_loss
+from restorekit.losses import MaskedLoss, masked_loss
 
 
 def seed(number):
@@ -162,3 +163,41 @@ def test_bad_pair():
         masked_loss(P, P[:1], torch.ones(2, 1, 4, 6))
     with pytest.raises(TypeError, match="floating-point"):
         masked_loss(P.int(), P.int(), torch.ones(2, 1, 4, 6))
+
+
+@pytest.mark.parametrize(
+    ("loss", "reduction", "module"),
+    [
+        (F.mse_loss, "mean", MaskedLoss(F.mse_loss)),
+        (F.mse_loss, "kept", MaskedLoss(F.mse_loss, reduction="kept")),
+        (F.mse_loss, "mean", MaskedLoss(nn.MSELoss())),
+        (F.mse_loss, "kept", MaskedLoss(nn.MSELoss(reduction="none"), reduction="kept")),
+        (F.l1_loss, "mean", MaskedLoss()),
+        (lambda a, b: (a - b).square().sum(), "mean", MaskedLoss(nn.MSELoss(reduction="sum"))),
+    ],
+)
+def test_the_module_is_the_function(loss, reduction, module):
+    prediction, target = pictures()
+    mask = keep(2, 2, 3)
+    found = module(prediction, target, mask)
+    assert found.shape == ()
+    torch.testing.assert_close(found, masked_loss(prediction, target, mask, loss=loss, reduction=reduction))
+
+
+def test_the_module_says_what_it_holds():
+    assert repr(MaskedLoss()) == "MaskedLoss(l1_loss, reduction='mean')"
+    assert "MSELoss()" in repr(MaskedLoss(nn.MSELoss()))
+
+
+@pytest.mark.parametrize(
+    ("loss", "options", "error", "match"),
+    [
+        ("l1", {}, TypeError, "loss must be a function"),
+        (F.l1_loss, {"reduction": "sum"}, ValueError, "reduction must be one of mean, kept"),
+        (nn.L1Loss(), {"reduction": "kept"}, ValueError, "L1Loss with reduction='mean'; construct it"),
+        (nn.Identity(), {"reduction": "kept"}, ValueError, "Identity with reduction=None"),
+    ],
+)
+def test_bad_modules(loss, options, error, match):
+    with pytest.raises(error, match=match):
+        MaskedLoss(loss, **options)

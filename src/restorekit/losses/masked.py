@@ -1,10 +1,10 @@
 """The loss that leaves erased pixels out."""
 
 from collections.abc import Callable
-from typing import Literal, get_args
+from typing import Literal, final, get_args
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
 
 from restorekit._check import check_pair
@@ -55,13 +55,65 @@ def masked_loss(
         Ahn's thesis, section 4.3, say only that erased pixels are left out.
     """
     check_pair(prediction, target)
+    _check(loss, reduction)
+    kept = _enlarged(mask, prediction)
+    seen = (torch.where(kept, x, 0) for x in (prediction, target))
+    return loss(*seen) if reduction == "mean" else _mean_of_kept(loss(*seen, reduction="none"), kept)
+
+
+@final
+class MaskedLoss(nn.Module):
+    """``masked_loss`` as a module, around a loss that is a module or a function.
+
+    Args:
+        loss: ``(prediction, target)`` to scalar. For "kept", a module with its own ``reduction="none"``, or a function
+            that takes ``reduction="none"``; either way one that has a value for each element.
+        reduction: "mean" over all pixels, or "kept" for those that are not erased, as for ``masked_loss``.
+
+    Raises:
+        TypeError: ``loss`` is neither a module nor a function.
+        ValueError: ``reduction`` is unknown, or "kept" with a module that reduces.
+
+    Example:
+        >>> prediction, target = torch.ones(1, 3, 2, 2), torch.zeros(1, 3, 2, 2)
+        >>> mask = torch.tensor([[[[1.0, 1.0], [1.0, 0.0]]]])
+        >>> MaskedLoss(nn.MSELoss())(prediction, target, mask)
+        tensor(0.7500)
+
+    Source: see ``masked_loss``.
+    """
+
+    def __init__(self, loss: Callable[..., Tensor] = F.l1_loss, *, reduction: Reduction = "mean") -> None:
+        super().__init__()
+        _check(loss, reduction)
+        own = getattr(loss, "reduction", None)
+        if reduction == "kept" and isinstance(loss, nn.Module) and own != "none":
+            raise ValueError(
+                f'reduction="kept" needs a loss with a value for each element, got {type(loss).__name__} with '
+                f'reduction={own!r}; construct it with reduction="none"'
+            )
+        self.loss, self.reduction = loss, reduction
+
+    def forward(self, prediction: Tensor, target: Tensor, mask: Tensor) -> Tensor:
+        """Compare pictures (N, C, H, W) where the mask (N, 1, h, w) keeps them; see ``masked_loss``."""
+        return masked_loss(prediction, target, mask, loss=self._call, reduction=self.reduction)
+
+    def _call(self, prediction: Tensor, target: Tensor, reduction: str | None = None) -> Tensor:
+        """A module has its reduction already; a function is told, unless it is to do what it does by default."""
+        if reduction is None or isinstance(self.loss, nn.Module):
+            return self.loss(prediction, target)
+        return self.loss(prediction, target, reduction=reduction)
+
+    def extra_repr(self) -> str:
+        function = "" if isinstance(self.loss, nn.Module) else f"{getattr(self.loss, '__name__', repr(self.loss))}, "
+        return f"{function}reduction={self.reduction!r}"
+
+
+def _check(loss: Callable[..., Tensor], reduction: Reduction) -> None:
     if reduction not in get_args(Reduction):
         raise ValueError(f"reduction must be one of {', '.join(get_args(Reduction))}, got {reduction!r}")
     if not callable(loss):
         raise TypeError(f"loss must be a function of prediction and target, got {type(loss).__name__}")
-    kept = _enlarged(mask, prediction)
-    seen = (torch.where(kept, x, 0) for x in (prediction, target))
-    return loss(*seen) if reduction == "mean" else _mean_of_kept(loss(*seen, reduction="none"), kept)
 
 
 def _enlarged(mask: Tensor, prediction: Tensor) -> Tensor:
