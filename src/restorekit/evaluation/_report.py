@@ -70,8 +70,9 @@ def _summary(comparison: Comparison, draws: int) -> str:
         f'<section><h2>Summary</h2><div class="scroll"><table class="sortable"><thead><tr>{"".join(heads)}</tr></thead>'
         f"<tbody>{rows}</tbody></table></div>"
         '<p class="note"><b class="best">Bold</b>: best of its column. <b>≈</b>: the best is not significantly better '
-        "than this (one-tailed paired t-test, p ≥ 0.05). ±: half the 95 % confidence interval of the mean (Student's t); it is "
-        "wide where pictures differ, which the paired test below looks past. Brackets: 95 % bootstrap interval of the "
+        "than this (one-tailed paired t-test, p ≥ 0.05). ±: half the 95 % confidence interval of the mean, by "
+        "Student's t; it is wide where pictures differ, which the paired test below looks past. Brackets: 95 % "
+        "bootstrap interval of the "
         f"percentile ({draws:,} draws).</p></section>"
     )
 

@@ -125,7 +125,7 @@ def _check_same(reference: str, first: Evaluation, name: str, result: Evaluation
         one, other = getattr(first, field), getattr(result, field)
         if one != other:
             raise ValueError(
-                f"{reference!r} and {name!r} cannot be compared: {words} differs, {one} and {other}; "
+                f"{reference!r} and {name!r} cannot be compared, they differ in {words}: {one} and {other}; "
                 "evaluate both in the same way"
             )
 
