@@ -24,12 +24,14 @@ from restorekit.train import cosine, fit, supervised
 SCALE = 2
 BATCH_SIZE = 8
 
+Method = nn.Module | Callable[[Tensor], Tensor]
+
 
 def train(steps: int) -> CARN:
     """A small CARN-M that learns what bicubic interpolation misses."""
     pictures = [
         *data.stereo_motorcycle()[:2],
-        *(data.astronaut(), data.brick(), data.grass(), data.gravel()),
+        *(data.clock(), data.brick(), data.grass(), data.gravel()),
         *(data.immunohistochemistry(), data.hubble_deep_field()),
     ]
     pairs = RandomCropPairs(pictures, patch_size=16, scale=SCALE, length=steps * BATCH_SIZE)
@@ -52,9 +54,9 @@ def write_photographs(folder: Path, side: int) -> None:
     """Photographs that the network is not trained on, cut to ``side`` pixels at most."""
     folder.mkdir()
     photographs = {
+        "astronaut": data.astronaut(),
         "camera": data.camera(),
         "chelsea": data.chelsea(),
-        "clock": data.clock(),
         "coffee": data.coffee(),
         "coins": data.coins(),
         "rocket": data.rocket(),

@@ -223,7 +223,7 @@ def test_what_the_numbers_depend_on_is_stated(page):
 
 
 def test_the_best_and_those_as_good_are_marked(tmp_path):
-    close = {"a": result(30, 31, 32), "b": result(30.1, 30.8, 32.1), "c": result(20, 21, 22)}
+    close = {"a": result(30, 31, 32), "b": result(30.1, 30.7, 32.1), "c": result(20, 21, 22)}
     compare(close, tmp_path / "report.html", resamples=10)
     text = (tmp_path / "report.html").read_text(encoding="utf-8")
     rows = re.findall(r'<tr><th scope="row">([abc])</th>(.*?)</td>', text)[:3]
