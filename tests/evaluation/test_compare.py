@@ -227,7 +227,7 @@ def test_the_best_and_those_as_good_are_marked(tmp_path):
     compare(close, tmp_path / "report.html", resamples=10)
     text = (tmp_path / "report.html").read_text(encoding="utf-8")
     rows = re.findall(r'<tr><th scope="row">([abc])</th>(.*?)</td>', text)[:3]
-    found = {name: ("best" in cell, "≈" in cell) for name, cell in rows}
+    found = {name: ('class="best"' in cell, "≈" in cell) for name, cell in rows}
     assert found == {"a": (True, False), "b": (False, True), "c": (False, False)}
 
 
