@@ -277,6 +277,8 @@ def test_infinite_and_unknown_scores_can_be_drawn(tmp_path):
     assert found.best("psnr") == ("a", "b")
     assert "∞" in text
     assert ">nan<" not in text
+    marked = re.findall(r'<td data-value="[^"]*"><span class="best">([^<]*)</span>', text)
+    assert marked == ["∞", "∞", "0.0219", "0.0332", *"∞∞∞∞"]  # by hand; NaN is never the best
 
 
 def test_an_old_report_is_replaced_whole_or_not_at_all(tmp_path, monkeypatch):

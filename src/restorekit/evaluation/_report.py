@@ -9,7 +9,7 @@ from importlib.resources import files as resources
 from restorekit import __version__
 from restorekit.evaluation._strips import JPEG_QUALITY, Files, strips
 from restorekit.evaluation._violins import violins
-from restorekit.evaluation.comparison import Comparison, Summary, number, p_text, title
+from restorekit.evaluation.comparison import Comparison, Summary, best_of, number, p_text, title
 
 
 def report(
@@ -101,8 +101,7 @@ def _mean_cell(comparison: Comparison, row: Summary) -> str:
 
 def _tail_cell(comparison: Comparison, row: Summary) -> str:
     values = [comparison.summary(method, row.metric).tail.value for method in comparison.methods]
-    best = (min if row.lower_is_better else max)(values)
-    kind = ' class="best"' if row.tail.value == best else ""
+    kind = ' class="best"' if row.tail.value == best_of(values, row.lower_is_better) else ""
     low, high = number(row.metric, row.tail.low), number(row.metric, row.tail.high)
     value = number(row.metric, row.tail.value)
     return f'<td data-value="{row.tail.value!r}"><span{kind}>{value}</span> <small>[{low}, {high}]</small></td>'

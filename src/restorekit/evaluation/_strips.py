@@ -10,7 +10,7 @@ from pathlib import Path
 from PIL import Image
 
 from restorekit.data import ImageFolder
-from restorekit.evaluation.comparison import Comparison, number, title
+from restorekit.evaluation.comparison import Comparison, best_of, number, title
 from restorekit.evaluation.result import Record
 from restorekit.image import read_image, to_image, to_tensor
 
@@ -65,9 +65,9 @@ def _figure(comparison: Comparison, column: str, path: Path, index: int, lossles
 
 def _score(comparison: Comparison, metric: str, value: float, index: int) -> str:
     text = f"{escape(title(metric).split(',')[0])} {number(metric, value)}"
-    all_values = [result.records[index].scores[metric] for result in comparison.evaluations]
-    pick = min if metric in comparison.evaluations[0].lower_is_better else max
-    return f'<span class="best">{text}</span>' if value == pick(all_values) else f"<span>{text}</span>"
+    values = [result.records[index].scores[metric] for result in comparison.evaluations]
+    best = best_of(values, metric in comparison.evaluations[0].lower_is_better)
+    return f'<span class="best">{text}</span>' if value == best else f"<span>{text}</span>"
 
 
 def _cut(path: Path, record: Record) -> Image.Image:

@@ -1,6 +1,7 @@
 """What a comparison of methods found, as records and as a table."""
 
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from restorekit.evaluation.result import Evaluation
@@ -135,13 +136,8 @@ class Comparison:
         Returns:
             Names of methods.
         """
-        rows = [
-            summary for summary in self.summaries if summary.metric == metric and not math.isnan(summary.mean.value)
-        ]
-        if not rows:
-            return ()
-        pick = min if rows[0].lower_is_better else max
-        best = pick(row.mean.value for row in rows)
+        rows = [row for row in self.summaries if row.metric == metric]
+        best = best_of([row.mean.value for row in rows], metric in self.evaluations[0].lower_is_better)
         return tuple(row.method for row in rows if row.mean.value == best)
 
     def conditions(self) -> str:
@@ -172,6 +168,12 @@ class Comparison:
             values = "  ".join(f"{cell:>{size}}" for cell, size in zip(cells, columns, strict=True))
             lines.append(f"{first:<{width}}  {values}".rstrip())
         return "\n".join(lines)
+
+
+def best_of(values: Iterable[float], lower_is_better: bool) -> float:
+    """The best value; NaN, which equals none, where all are NaN."""
+    known = [value for value in values if not math.isnan(value)]
+    return (min if lower_is_better else max)(known, default=math.nan)
 
 
 def title(metric: str) -> str:
