@@ -12,6 +12,7 @@ from torch.nn import functional as F
 
 import restorekit
 from restorekit import models
+from restorekit.data import PairedFolder
 from restorekit.evaluation import Protocol, evaluate
 
 
@@ -37,6 +38,10 @@ def nearest(scale, gain=1.0):
     return lambda x: gain * F.interpolate(x, scale_factor=scale)
 
 
+def l1(prediction, target):
+    return (prediction - target).abs().mean(dim=(1, 2, 3))
+
+
 @pytest.fixture
 def folder(tmp_path):
     """Two crops of photographs with their low-resolution partners for 2 and 3; one is grey, one not a multiple."""
@@ -58,9 +63,9 @@ def read(path):
     return np.asarray(Image.open(path).convert("RGB")).astype(np.float64)
 
 
-def expected(folder, name, scale, *, gain=1.0, round_y=False, truncate=False, rgb=False):
+def expected(folder, name, scale, *, gain=1.0, round_y=False, truncate=False, rgb=False, lq=None, border=None):
     """PSNR and SSIM of ``nearest(scale, gain)`` with NumPy and skimage alone; the gains in use never hit a half."""
-    low = read(folder / f"LRbicx{scale}/{name}.png")
+    low = read(folder / (lq or f"LRbicx{scale}") / f"{name}.png")
     prediction = np.clip(gain * low.repeat(scale, axis=0).repeat(scale, axis=1), 0, 255)
     prediction = np.floor(prediction if truncate else prediction + 0.5)
     target = read(folder / f"HR/{name}.png")[: prediction.shape[0], : prediction.shape[1]]
@@ -69,7 +74,8 @@ def expected(folder, name, scale, *, gain=1.0, round_y=False, truncate=False, rg
         prediction, target = ((x @ weights + 16)[..., None] for x in (prediction, target))
     if round_y:
         prediction, target = np.round(prediction), np.round(target)
-    prediction, target = (x[scale:-scale, scale:-scale] for x in (prediction, target))
+    border = scale if border is None else border
+    prediction, target = (x[border:-border, border:-border] for x in (prediction, target))
     window = {"gaussian_weights": True, "sigma": 1.5, "use_sample_covariance": False, "channel_axis": -1}
     return (
         peak_signal_noise_ratio(target, prediction, data_range=255),
@@ -82,10 +88,18 @@ def scores(result):
 
 
 @pytest.mark.parametrize("scale", [2, 3])
-@pytest.mark.parametrize(("protocol", "round_y"), [("sr-y", False), ("sr-y-matlab", True)])
-def test_equals_skimage(folder, scale, protocol, round_y):
+@pytest.mark.parametrize(
+    ("protocol", "options"),
+    [
+        ("sr-y", {}),
+        ("sr-y-matlab", {"round_y": True}),
+        ("sr-y-truncated", {"round_y": True, "truncate": True}),
+        ("rgb", {"rgb": True}),
+    ],
+)
+def test_equals_skimage(folder, scale, protocol, options):
     result = evaluate(nearest(scale, 1.3001), folder, scale=scale, protocol=protocol)
-    assert scores(result) == {n: expected(folder, n, scale, gain=1.3001, round_y=round_y) for n in ("cat", "man")}
+    assert scores(result) == {n: expected(folder, n, scale, gain=1.3001, **options) for n in ("cat", "man")}
     assert result.psnr == pytest.approx(np.mean([record.psnr for record in result.records]))
 
 
@@ -101,6 +115,69 @@ def test_protocol_of_your_own(folder, protocol, options):
     result = evaluate(nearest(2, 0.9001), folder, scale=2, protocol=protocol)
     assert scores(result) == {name: expected(folder, name, 2, gain=0.9001, **options) for name in ("cat", "man")}
     assert result.protocol is protocol
+
+
+@pytest.mark.parametrize(("protocol", "options"), [("rgb", {"rgb": True}), ("jpeg-y", {"round_y": True})])
+def test_pictures_that_keep_their_size(folder, protocol, options):
+    for name in ("cat", "man"):
+        noise = np.random.default_rng(0).normal(0, 12, read(folder / f"HR/{name}.png").shape)
+        write(folder / f"noisy/{name}.png", np.clip(read(folder / f"HR/{name}.png") + noise, 0, 255).astype(np.uint8))
+    pairs = PairedFolder(folder / "noisy", folder / "HR", scale=1)
+    result = evaluate(lambda x: 0.9001 * x, pairs, scale=1, protocol=protocol)
+    options = {"gain": 0.9001, "lq": "noisy", "border": 4, **options}
+    assert scores(result) == {name: expected(folder, name, 1, **options) for name in ("cat", "man")}
+    assert (result.scale, result.crop, result.lq_source) == (1, 4, "noisy")
+
+
+def test_a_denoiser_is_run_on_pairs_of_equal_size(folder):
+    model = models.dncnn(3, in_channels=3, channels=8)
+    result = evaluate(model, PairedFolder(folder / "HR", folder / "HR", scale=1), scale=1, protocol="rgb")
+    assert len(result.records) == 2
+    assert result.weight_hash is not None
+
+
+def test_further_metrics_see_rgb_without_border(folder):
+    seen = []
+
+    def note(prediction, target):
+        seen.append((prediction, target))
+        return (prediction - target).abs().mean(dim=(1, 2, 3))
+
+    result = evaluate(nearest(2, 1.3001), folder, scale=2, metrics={"l1": note}, lower_is_better=("l1",))
+    assert result.metrics == ("psnr", "ssim", "l1")
+    assert result.lower_is_better == ("l1",)
+    prediction, target = seen[0]
+    low, truth = read(folder / "LRbicx2/cat.png"), read(folder / "HR/cat.png")[2:38, 2:50]
+    restored = np.floor(np.clip(1.3001 * low.repeat(2, axis=0).repeat(2, axis=1), 0, 255) + 0.5)[2:-2, 2:-2]
+    for x, pixels in ((prediction, restored), (target, truth)):
+        assert x.dtype == torch.float32
+        np.testing.assert_allclose(255 * x[0].permute(1, 2, 0).numpy(), pixels, rtol=0, atol=1e-4)
+    assert result.records[0].scores["l1"] == pytest.approx(np.abs(restored - truth).mean() / 255)
+
+
+def test_the_pictures_can_be_kept(folder):
+    kept = folder / "restored" / "nearest"
+    protocol = Protocol("truncated", quantise="truncate")
+    evaluate(nearest(2, 0.9001), folder, scale=2, protocol=protocol, keep_pictures=kept)
+    assert sorted(path.name for path in kept.iterdir()) == ["cat.png", "man.png"]
+    low = read(folder / "LRbicx2/cat.png")
+    np.testing.assert_array_equal(read(kept / "cat.png"), np.floor(0.9001 * low.repeat(2, axis=0).repeat(2, axis=1)))
+
+
+@pytest.mark.parametrize("place", ["HR", "LRbicx2", "HR/../HR"])
+def test_given_pictures_are_not_overwritten(folder, place):
+    before = (folder / "HR/cat.png").read_bytes()
+    with pytest.raises(ValueError, match="holds the given pictures"):
+        evaluate(nearest(2), folder, scale=2, keep_pictures=folder / place)
+    assert (folder / "HR/cat.png").read_bytes() == before
+
+
+def test_kept_pictures_do_not_overwrite_each_other(tmp_path):
+    for suffix in ("png", "bmp"):
+        write(tmp_path / "set" / f"cat.{suffix}", data.chelsea()[:40, :40])
+    with pytest.raises(ValueError, match="keep_pictures needs pictures of different names"):
+        evaluate(nearest(2), tmp_path / "set", scale=2, keep_pictures=tmp_path / "kept")
+    assert not (tmp_path / "kept").exists()
 
 
 def test_result_says_what_was_done(folder):
@@ -274,6 +351,15 @@ def test_progress_bar_is_shown_on_request_only(folder, capsys):
         (nearest(2), {"tile": 8}, ValueError, "tile and self_ensemble need an nn.Module"),
         (nearest(2), {"self_ensemble": True}, ValueError, "tile and self_ensemble need an nn.Module"),
         (nearest(1), {"scale": 1}, ValueError, "scale must be at least 2"),
+        (nearest(2), {"scale": 0}, ValueError, "scale must be at least 1"),
+        (nearest(2), {"metrics": {"psnr": l1}}, ValueError, "a metric cannot be called 'psnr'; taken are"),
+        (nearest(2), {"metrics": {"records": l1}}, ValueError, "a metric cannot be called 'records'; taken are"),
+        (nearest(2), {"metrics": {"": l1}}, ValueError, "a metric cannot be called ''"),
+        (nearest(2), {"metrics": {"l1": 3}}, TypeError, r"metrics\['l1'\] must be a function of two pictures, got int"),
+        (nearest(2), {"metrics": {"l1": F.l1_loss}}, ValueError, r"cat\.png: l1 must return one value .* shape \(\)"),
+        (nearest(2), {"metrics": {"l1": lambda a, b: 0.5}}, TypeError, "l1 must return a tensor, .* got float"),
+        (nearest(2), {"lower_is_better": ("l1",)}, ValueError, r"lower_is_better must be names from metrics, \(\)"),
+        (nearest(2), {"metrics": {"l": l1}, "lower_is_better": "l"}, ValueError, "lower_is_better must be names"),
         (nearest(2), {"scale": 2.0}, TypeError, "scale must be an integer"),
     ],
 )

@@ -3,6 +3,7 @@ import pytest
 import torch
 from PIL import Image
 
+from restorekit.data import PairedFolder
 from restorekit.evaluation.pairs import Pairs
 from restorekit.image import resize_uint8, write_image
 
@@ -162,3 +163,29 @@ def test_hash_does_not_depend_on_where_the_folder_is(tmp_path):
     for folder in ("one/HR", "two/HR", "three"):
         save(tmp_path / folder / "a.png", 8, 8)
     assert len({Pairs.open(tmp_path / folder, 2).hash() for folder in ("one", "two", "three")}) == 1
+
+
+def test_any_two_folders(tmp_path):
+    truth = save(tmp_path / "clean/a.png", 8, 9)
+    noisy = save(tmp_path / "noisy/a.png", 8, 9, seed=1)
+    pairs = Pairs.open(PairedFolder(tmp_path / "noisy", tmp_path / "clean", scale=1), 1)
+    ((path, lq, hq),) = pairs
+    assert path == tmp_path / "clean/a.png"
+    torch.testing.assert_close(hq, tensor(truth))
+    torch.testing.assert_close(lq, tensor(noisy))
+    assert pairs.source() == "noisy"
+    assert pairs.names() == ("a",)
+    assert pairs.files() == (tmp_path / "clean/a.png", tmp_path / "noisy/a.png")
+
+
+def test_two_folders_of_another_scale(tmp_path):
+    save(tmp_path / "clean/a.png", 8, 8)
+    save(tmp_path / "small/a.png", 4, 4)
+    with pytest.raises(ValueError, match="scale must be that of the PairedFolder, 2, got 4"):
+        Pairs.open(PairedFolder(tmp_path / "small", tmp_path / "clean"), 4)
+
+
+def test_one_folder_has_no_pairs_of_equal_size(tmp_path):
+    save(tmp_path / "a.png", 8, 8)
+    with pytest.raises(ValueError, match=r"scale must be at least 2 for a path, got 1; .* data\.PairedFolder\("):
+        Pairs.open(tmp_path, 1)

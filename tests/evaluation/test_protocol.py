@@ -11,9 +11,12 @@ LEVELS = torch.arange(256, dtype=torch.float32)
 
 
 def test_named_protocols_are_what_papers_use():
-    assert {name: (p.quantise, p.color, p.round_y) for name, p in PROTOCOLS.items()} == {
-        "sr-y": ("round", "y", False),
-        "sr-y-matlab": ("round", "y", True),
+    assert {name: (p.quantise, p.color, p.round_y, p.crop_border) for name, p in PROTOCOLS.items()} == {
+        "sr-y": ("round", "y", False, None),
+        "sr-y-matlab": ("round", "y", True, None),
+        "sr-y-truncated": ("truncate", "y", True, None),
+        "rgb": ("round", "rgb", False, None),
+        "jpeg-y": ("round", "y", True, 4),
     }
     assert all(name == protocol.name for name, protocol in PROTOCOLS.items())
 
@@ -23,6 +26,21 @@ def test_named_protocols_cannot_be_replaced():
         PROTOCOLS["sr-y"] = Protocol("other")
     with pytest.raises(AttributeError):
         PROTOCOLS["sr-y"].round_y = True
+
+
+@pytest.mark.parametrize(
+    ("crop_border", "scale", "border"), [(None, 3, 3), (None, 2, 2), (None, 1, 4), (4, 2, 4), (0, 1, 0), (0, 4, 0)]
+)
+def test_border_is_the_scale_unless_said_otherwise(crop_border, scale, border):
+    assert Protocol("mine", crop_border=crop_border).border(scale) == border
+
+
+@pytest.mark.parametrize("protocol", PROTOCOLS.values(), ids=str)
+def test_picture_is_what_an_8_bit_file_would_hold(protocol):
+    x = torch.linspace(-0.2, 1.2, 3 * 64).reshape(1, 3, 8, 8)
+    levels = (255 * x).clamp(0, 255)
+    expected = levels.floor() if protocol.quantise == "truncate" else (levels + 0.5).floor()
+    assert torch.equal(protocol.picture(x), expected.double() / 255)
 
 
 @pytest.mark.parametrize("quantise", ["round", "truncate"])
@@ -88,6 +106,7 @@ def test_says_what_it_does(protocol, text):
         ({"quantise": "floor"}, "quantise must be 'round' or 'truncate', got 'floor'"),
         ({"color": "yuv"}, "color must be 'y' or 'rgb', got 'yuv'"),
         ({"color": "rgb", "round_y": True}, "round_y=True needs color='y'"),
+        ({"crop_border": -1}, "crop_border must be at least 0, got -1"),
     ],
 )
 def test_bad_options(options, message):
@@ -95,6 +114,11 @@ def test_bad_options(options, message):
         Protocol("bad", **options)
 
 
+def test_border_is_a_number():
+    with pytest.raises(TypeError, match="crop_border must be an integer"):
+        Protocol("bad", crop_border="scale")
+
+
 def test_unknown_name_lists_the_known(tmp_path):
-    with pytest.raises(ValueError, match=r"unknown protocol 'sr-rgb'; known: sr-y, sr-y-matlab"):
+    with pytest.raises(ValueError, match=r"unknown protocol 'sr-rgb'; known: sr-y, sr-y-matlab, .*, rgb, jpeg-y"):
         evaluate(lambda x: x, tmp_path, scale=2, protocol="sr-rgb")

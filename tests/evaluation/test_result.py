@@ -20,6 +20,14 @@ RESULT = Evaluation(
     data_hash="cd" * 32,
     version="1.2.3",
 )
+EXTRA = dataclasses.replace(
+    RESULT,
+    records=tuple(
+        dataclasses.replace(record, extra=(("lpips", value), ("a_long_name", 7.0)))
+        for record, value in zip(RESULT.records, (0.25, math.nan), strict=True)
+    ),
+    lower_is_better=("lpips",),
+)
 PERFECT = dataclasses.replace(RESULT, records=(*RESULT.records, Record("same", 20, 20, math.inf, 1.0)))
 
 
@@ -66,7 +74,7 @@ RESULT_AS_DICT = {
         {"name": "bird", "height": 40, "width": 60, "psnr": 30.125, "ssim": 0.91},
         {"name": "a very long name", "height": 32, "width": 32, "psnr": 33.0, "ssim": 0.95},
     ],
-    "protocol": {"name": "sr-y-matlab", "quantise": "round", "color": "y", "round_y": True},
+    "protocol": {"name": "sr-y-matlab", "quantise": "round", "color": "y", "round_y": True, "crop_border": None},
     "scale": 4,
     "crop": 4,
     "lq_source": "LRbicx4",
@@ -76,7 +84,37 @@ RESULT_AS_DICT = {
     "weight_hash": "ab" * 32,
     "data_hash": "cd" * 32,
     "version": "1.2.3",
+    "lower_is_better": [],
 }
+
+
+def test_further_metrics_join_the_others(tmp_path):
+    assert EXTRA.metrics == ("psnr", "ssim", "lpips", "a_long_name")
+    assert EXTRA.records[0].scores == {"psnr": 30.125, "ssim": 0.91, "lpips": 0.25, "a_long_name": 7.0}
+    assert EXTRA.values("ssim") == (0.91, 0.95)
+    assert EXTRA.mean("psnr") == EXTRA.psnr
+    assert EXTRA.mean("a_long_name") == 7
+    assert str(EXTRA).splitlines()[2:4] == [
+        "picture              PSNR     SSIM    lpips a_long_name",
+        "bird               30.125   0.9100   0.2500      7.0000",
+    ]
+    found = json.loads(EXTRA.to_json())
+    assert found["records"][0] == RESULT_AS_DICT["records"][0] | {"lpips": 0.25, "a_long_name": 7.0}
+    assert (found["records"][1]["lpips"], found["lpips"], found["a_long_name"]) == ("NaN", "NaN", 7.0)
+    assert found["lower_is_better"] == ["lpips"]
+    EXTRA.to_csv(tmp_path / "scores.csv")
+    assert (tmp_path / "scores.csv").read_text().splitlines()[0].startswith("name,height,width,psnr,ssim,lpips,a_long")
+
+
+def test_a_metric_that_was_not_measured():
+    with pytest.raises(ValueError, match="metric must be one of psnr, ssim, got 'lpips'"):
+        RESULT.values("lpips")
+
+
+def test_pictures_of_equal_size_are_not_called_low_resolution():
+    text = str(dataclasses.replace(RESULT, scale=1, lq_source="noisy"))
+    assert "degraded from noisy" in text
+    assert "low resolution" not in text
 
 
 def test_json_of_identical_pictures_is_strict_json():

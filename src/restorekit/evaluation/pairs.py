@@ -1,6 +1,7 @@
-"""True pictures and the low-resolution ones that belong to them."""
+"""True pictures and the degraded ones that belong to them."""
 
 import hashlib
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,13 +14,23 @@ from restorekit.image import MAX_PIXELS, resize_uint8, to_image, to_tensor
 
 @dataclass(frozen=True)
 class Pairs:
-    """Low-resolution and true pictures, one pair in memory at a time; the former are made if the folder has none."""
+    """Degraded and true pictures, one pair in memory at a time; the former are made if the folder has none."""
 
     pictures: ImageFolder | PairedFolder
     scale: int
 
     @classmethod
-    def open(cls, folder: Path, scale: int, max_pixels: int = MAX_PIXELS) -> "Pairs":
+    def open(cls, folder: str | os.PathLike[str] | PairedFolder, scale: int, max_pixels: int = MAX_PIXELS) -> "Pairs":
+        if isinstance(folder, PairedFolder):
+            if folder.scale != scale:
+                raise ValueError(f"scale must be that of the PairedFolder, {folder.scale}, got {scale}")
+            return cls(folder, scale)
+        if scale == 1:
+            raise ValueError(
+                "scale must be at least 2 for a path, got 1; for pictures that keep their size give both folders as "
+                "data.PairedFolder(lq_root, hq_root, scale=1)"
+            )
+        folder = Path(folder)
         hq_root, lq_root = folder / "HR", folder / f"LRbicx{scale}"
         if not hq_root.is_dir():
             return cls(ImageFolder(folder, max_pixels=max_pixels), scale)
@@ -48,7 +59,17 @@ class Pairs:
 
     def source(self) -> str:
         """Where the low-resolution pictures come from."""
-        return f"LRbicx{self.scale}" if isinstance(self.pictures, PairedFolder) else "resize_uint8"
+        if isinstance(self.pictures, PairedFolder):
+            return self.pictures.paths[0][0].absolute().parent.name
+        return "resize_uint8"
+
+    def files(self) -> tuple[Path, ...]:
+        """All files."""
+        return tuple(path for _, path in self._files())
+
+    def names(self) -> tuple[str, ...]:
+        """Names of the true pictures without their suffix."""
+        return tuple(path.stem for role, path in self._files() if role == "HR")
 
     def hash(self) -> str:
         """SHA-256 over role, name and bytes of every file; where the folder lies does not matter."""

@@ -23,6 +23,7 @@ class Record:
         width: Columns that the model restored, before the border crop.
         psnr: In dB.
         ssim: At most 1.
+        extra: Name and value of every further metric.
 
     Example:
         >>> Record("cat", height=300, width=451, psnr=34.5, ssim=0.93).psnr
@@ -34,6 +35,16 @@ class Record:
     width: int
     psnr: float
     ssim: float
+    extra: tuple[tuple[str, float], ...] = ()
+
+    @property
+    def scores(self) -> dict[str, float]:
+        """All values by the name of their metric, "psnr" and "ssim" first."""
+        return {"psnr": self.psnr, "ssim": self.ssim, **dict(self.extra)}
+
+    def row(self) -> dict[str, object]:
+        """Everything, with the further metrics beside the others, for JSON and CSV."""
+        return {"name": self.name, "height": self.height, "width": self.width, **self.scores}
 
 
 @dataclass(frozen=True)
@@ -45,13 +56,14 @@ class Evaluation:
         protocol: The comparison that was made.
         scale: Enlargement.
         crop: Border left out on every side, in pixels.
-        lq_source: Folder the low-resolution pictures came from, or "resize_uint8" where they were made.
+        lq_source: Folder the degraded pictures came from, or "resize_uint8" where low-resolution ones were made.
         self_ensemble: Whether each answer is the mean over the 8 flips and rotations.
         tile: Tile the model ran with; None means whole pictures.
         dtype: Type the model was asked to run in; None means its own.
         weight_hash: SHA-256 over names, shapes, types and bytes of the weights; None for a plain callable.
         data_hash: SHA-256 over names and bytes of the picture files.
         version: Version of restorekit.
+        lower_is_better: Those of the further metrics of which less is better.
 
     Example:
         >>> import restorekit, skimage, tempfile
@@ -76,6 +88,42 @@ class Evaluation:
     weight_hash: str | None
     data_hash: str
     version: str
+    lower_is_better: tuple[str, ...] = ()
+
+    @property
+    def metrics(self) -> tuple[str, ...]:
+        """Names of all metrics, "psnr" and "ssim" first."""
+        return tuple(self.records[0].scores)
+
+    def values(self, metric: str) -> tuple[float, ...]:
+        """The value of one metric for each picture.
+
+        Args:
+            metric: One of ``metrics``.
+
+        Returns:
+            In the order of ``records``.
+
+        Raises:
+            ValueError: The metric was not measured.
+        """
+        if metric not in self.metrics:
+            raise ValueError(f"metric must be one of {', '.join(self.metrics)}, got {metric!r}")
+        return tuple(record.scores[metric] for record in self.records)
+
+    def mean(self, metric: str) -> float:
+        """Mean over the pictures of one metric.
+
+        Args:
+            metric: One of ``metrics``.
+
+        Returns:
+            The mean.
+
+        Raises:
+            ValueError: The metric was not measured.
+        """
+        return fmean(self.values(metric))
 
     @property
     def psnr(self) -> float:
@@ -88,20 +136,26 @@ class Evaluation:
         return fmean(record.ssim for record in self.records)
 
     def __str__(self) -> str:
-        rows = [(record.name, record.psnr, record.ssim) for record in self.records]
-        rows.append(("mean", self.psnr, self.ssim))
-        width = max(len("picture"), *(len(name) for name, *_ in rows))
+        rows = [(record.name, record.scores) for record in self.records]
+        rows.append(("mean", {metric: self.mean(metric) for metric in self.metrics}))
+        width = max(len("picture"), *(len(name) for name, _ in rows))
+        titles = " ".join(f"{_title(metric):>8}" for metric in self.metrics)
+        lines = [self.conditions(), f"{'picture':<{width}} {titles}"]
+        lines += [" ".join([f"{name:<{width}}", *(_cell(*score) for score in scores.items())]) for name, scores in rows]
+        return "\n".join(lines)
+
+    def conditions(self) -> str:
+        """Two lines of what the numbers depend on."""
         ensemble = ", self-ensemble" if self.self_ensemble else ""
-        header = (
+        degraded = "low resolution" if self.scale > 1 else "degraded"
+        return (
             f"{self.protocol}, crop {self.crop}, x{self.scale}{ensemble}\n"
-            f"pictures {len(self.records)} ({self.data_hash[:12]}), low resolution from {self.lq_source}, "
-            f"weights {(self.weight_hash or 'none')[:12]}, restorekit {self.version}\n"
-            f"{'picture':<{width}} {'PSNR':>8} {'SSIM':>8}\n"
+            f"pictures {len(self.records)} ({self.data_hash[:12]}), {degraded} from {self.lq_source}, "
+            f"weights {(self.weight_hash or 'none')[:12]}, restorekit {self.version}"
         )
-        return header + "\n".join(f"{name:<{width}} {p:8.3f} {s:8.4f}" for name, p, s in rows)
 
     def to_json(self, path: str | os.PathLike[str] | None = None) -> str:
-        """All fields, the number of pictures and the means as JSON; infinite PSNR becomes the string "Infinity".
+        """All fields, the number of pictures and the means as JSON; infinity becomes the string "Infinity".
 
         Args:
             path: File to write as well; it is replaced only when complete.
@@ -109,8 +163,10 @@ class Evaluation:
         Returns:
             The JSON text.
         """
-        summary = {"pictures": len(self.records), "psnr": self.psnr, "ssim": self.ssim}
-        text = json.dumps(_finite(summary | dataclasses.asdict(self)), indent=2, allow_nan=False)
+        summary: dict[str, object] = {"pictures": len(self.records), "psnr": self.psnr, "ssim": self.ssim}
+        summary |= {metric: self.mean(metric) for metric in self.metrics[2:]}
+        fields = dataclasses.asdict(self) | {"records": [record.row() for record in self.records]}
+        text = json.dumps(_strict(summary | fields), indent=2, allow_nan=False)
         if path is not None:
             _write(path, text + "\n")
         return text
@@ -123,7 +179,7 @@ class Evaluation:
         """
         shared = {"protocol": self.protocol.name, "scale": self.scale, "crop": self.crop}
         hashes = {"weight_hash": self.weight_hash, "data_hash": self.data_hash, "version": self.version}
-        rows = [dataclasses.asdict(record) | shared | hashes for record in self.records]
+        rows = [record.row() | shared | hashes for record in self.records]
         text = io.StringIO()
         writer = csv.DictWriter(text, fieldnames=list(rows[0]), lineterminator="\n")
         writer.writeheader()
@@ -131,13 +187,24 @@ class Evaluation:
         _write(path, text.getvalue())
 
 
-def _finite(value: object) -> object:
-    """A copy for JSON, which knows no infinity."""
+def _title(metric: str) -> str:
+    return metric.upper() if metric in {"psnr", "ssim"} else metric
+
+
+def _cell(metric: str, value: float) -> str:
+    digits = 3 if metric == "psnr" else 4
+    return f"{value:{max(8, len(metric))}.{digits}f}"
+
+
+def _strict(value: object) -> object:
+    """A copy for JSON, which knows neither infinity nor NaN."""
     if isinstance(value, dict):
-        return {key: _finite(item) for key, item in value.items()}
+        return {key: _strict(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
-        return [_finite(item) for item in value]
-    return "Infinity" if value == math.inf else value
+        return [_strict(item) for item in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        return str(value).replace("inf", "Infinity").replace("nan", "NaN")
+    return value
 
 
 def _write(path: str | os.PathLike[str], text: str) -> None:
