@@ -46,7 +46,7 @@ def test_the_fidelity_page_is_what_the_networks_say():
 
 def test_the_pages_have_code():
     names = {page.name for page in WITH_CODE}
-    tutorials = {"first_restoration.md", "assemble.md", "weights.md", "make_data.md", "deploy.md"}
+    tutorials = {"first_restoration.md", "assemble.md", "weights.md", "make_data.md", "score.md", "deploy.md"}
     assert {"README.md", "index.md", "install.md", *tutorials} <= names
 
 
