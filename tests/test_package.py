@@ -88,7 +88,7 @@ def test_the_readme_has_two_commands_and_ci_runs_the_second():
     assert install.endswith("&& .venv/bin/python examples/01_restore_photo.py")
     assert "-c constraints.txt" in install
     assert "\n" not in install + test
-    assert test == ".venv/bin/python -m pytest"
+    assert test == ".venv/bin/python -m pytest -n auto --dist worksteal"
     assert r"grep -m 1 -E '^\.venv/bin/python -m pytest' README.md" in _read(".ci/run")
 
 
