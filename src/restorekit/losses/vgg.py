@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from restorekit._check import check_interval, check_pair
 from restorekit.losses._frozen import Frozen
+from restorekit.losses._reduction import check_reduction
 from restorekit.models.trunk import FeatureTrunk
 
 Reduction = Literal["mean", "channel_sum"]
@@ -108,7 +109,6 @@ def _check(trunk: FeatureTrunk, layers: Mapping[str, float], reduction: str, dis
     trunk.minimum_side(list(layers))  # refuses unknown names
     for name, weight in layers.items():
         check_interval(weight, f"the weight of {name}", 0, sys.float_info.max)
-    if reduction not in get_args(Reduction):
-        raise ValueError(f"reduction must be one of {', '.join(get_args(Reduction))}, got {reduction!r}")
+    check_reduction(reduction, get_args(Reduction))
     if not callable(distance):
         raise TypeError(f"distance must be a function of two tensors, got {type(distance).__name__}")
