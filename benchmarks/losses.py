@@ -1,8 +1,9 @@
 """restorekit.losses, forward and backward, against the packages that users have; those that are missing are left out.
 
-Targets: as fast as the fastest of pytorch-msssim, piq and kornia for SSIM and MS-SSIM, and faster than the formula of
-the Charbonnier loss written out. The value of each way is printed, to show that all compute the same; kornia halves
-1 - SSIM, and its mixture has windows of its own at full resolution, which is another loss for the same purpose.
+Targets: as fast as the fastest of pytorch-msssim, piq and kornia for SSIM and MS-SSIM, faster than the formula of the
+Charbonnier loss written out, and as fast as that of the VGG loss. The value of each way is printed, to show that all
+compute the same; kornia halves 1 - SSIM, and its mixture has windows of its own at full resolution, which is another
+loss for the same purpose.
 """
 
 import importlib
@@ -11,10 +12,11 @@ from types import ModuleType
 
 import torch
 from harness import arguments, compare
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
 
-from restorekit.losses import CharbonnierLoss, GANLoss, MaskedLoss, MixLoss, MSSSIMLoss, SSIMLoss, WeightedSum
+from restorekit.losses import CharbonnierLoss, GANLoss, MaskedLoss, MixLoss, MSSSIMLoss, SSIMLoss, VGGLoss, WeightedSum
+from restorekit.models import VGG19Features
 
 Loss = Callable[[Tensor, Tensor], Tensor]
 Ways = dict[str, Loss]
@@ -85,6 +87,20 @@ def masked_ways(side: int) -> Ways:
     }
 
 
+def vgg_ways() -> Ways:
+    """Squared distance of VGG-19's conv5_4, and what is commonly written for it; random weights take as long."""
+    trunk = VGG19Features()
+    layers = list(trunk.features)[:35]
+    for layer in layers:
+        if isinstance(layer, nn.Conv2d):  # what torch begins with would leave nothing to print
+            nn.init.kaiming_normal_(layer.weight)
+    chain = nn.Sequential(*[nn.ReLU(inplace=True) if isinstance(layer, nn.ReLU) else layer for layer in layers])
+    return {
+        "restorekit": VGGLoss(trunk),
+        "written out": lambda a, b: F.mse_loss(chain(a), chain(b)),
+    }
+
+
 def gan_ways(kind: str) -> Ways:
     """Both players' losses on one map; a stands for fakes."""
     loss = GANLoss(kind)
@@ -126,6 +142,7 @@ def main() -> None:
             measure(title, ways, shape, repeats)
     # few and small: the 33x33 windows of kornia take seconds for each picture
     measure("MS-SSIM and L1", mix_ways(), (2, 3, side, side), 3)
+    measure("VGG-19", vgg_ways(), (2, 3, side, side), 3)
     for kind in ("vanilla", "least-squares", "hinge", "relativistic", "wgan"):
         measure(f"GAN, {kind}", gan_ways(kind), (16, 1, side // 8, side // 8), repeats)
 

@@ -26,6 +26,7 @@ def test_the_root_is_taken_for_each_sample():
     a = torch.tensor([[1.0, 0, 0, 0], [1.0, 0, 0, 0]])
     b = torch.tensor([[0, 1.0, 0, 0], [0, 0, 0, 1.0]])
     assert EMDLoss()(a, b).item() == pytest.approx((0.5 + 0.75**0.5) / 2)
+    assert EMDLoss(reduction="none")(a, b).tolist() == pytest.approx([0.5, 0.75**0.5])
     assert EMDLoss(exponent=float("inf"))(a, b).item() == 1
 
 
@@ -69,7 +70,7 @@ def test_bad_input(prediction, target, error, match):
     [
         ({"exponent": 0.5}, ValueError, "exponent must be in"),
         ({"exponent": "2"}, TypeError, "exponent must be a number"),
-        ({"reduction": "none"}, ValueError, "mean, sum, got 'none'"),
+        ({"reduction": "max"}, ValueError, "mean, sum, none, got 'max'"),
     ],
 )
 def test_bad_arguments(options, error, match):

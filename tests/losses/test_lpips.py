@@ -18,6 +18,7 @@ def test_it_is_the_metric_over_the_batch():
     distances = lpips(*pictures(), network())
     torch.testing.assert_close(LPIPSLoss(network())(*pictures()), distances.mean())
     torch.testing.assert_close(LPIPSLoss(network(), reduction="sum")(*pictures()), distances.sum())
+    torch.testing.assert_close(LPIPSLoss(network(), reduction="none")(*pictures()), distances)
 
 
 def test_gradient():
@@ -40,7 +41,7 @@ def test_the_network_moves_along_but_is_not_in_the_state():
 def test_bad_arguments():
     with pytest.raises(TypeError, match=r"metrics\.LPIPS, .* got str"):
         LPIPSLoss("alex")
-    with pytest.raises(ValueError, match="mean, sum, got 'none'"):
-        LPIPSLoss(network(), reduction="none")
+    with pytest.raises(ValueError, match="mean, sum, none, got 'max'"):
+        LPIPSLoss(network(), reduction="max")
     with pytest.raises(ValueError, match="prediction must have 3 channels"):
         LPIPSLoss(network())(torch.ones(1, 1, 32, 32), torch.ones(1, 1, 32, 32))

@@ -66,6 +66,20 @@ def test_only_the_prediction_gets_a_gradient():
     assert all(parameter.grad is None for parameter in net.parameters())
 
 
+def test_the_target_goes_first():
+    """What its pass needs is then gone before the graph of the prediction is there: less memory at the peak."""
+    net, seen = trunk(), []
+    net.register_forward_pre_hook(lambda module, arguments: seen.append(arguments[0].requires_grad))
+    prediction, target = pictures()
+    VGGLoss(net)(prediction.requires_grad_(), target)
+    assert seen == [False, True]
+
+
+def test_a_distance_that_is_no_scalar():
+    with pytest.raises(ValueError, match=r"distance must give a scalar for conv1_1, got shape \(2, 1, 40, 36\)"):
+        VGGLoss(trunk(1), layers={"conv1_1": 1.0}, distance=nn.L1Loss(reduction="none"))(*pictures())
+
+
 def test_the_pictures_stay_as_they_are():
     prediction, target = pictures()
     before = prediction.clone(), target.clone()
@@ -125,6 +139,7 @@ def test_it_says_what_it_compares():
         ({"layers": {}}, ValueError, "taps must be a list of names"),
         ({"layers": ["conv5_4"]}, TypeError, "layers must map names to weights, got list"),
         ({"layers": {"conv5_4": -1.0}}, ValueError, "the weight of conv5_4"),
+        ({"layers": {"conv5_4": float("inf")}}, ValueError, "the weight of conv5_4"),
         ({"layers": {"conv5_4": "1"}}, TypeError, "the weight of conv5_4"),
         ({"reduction": "sum"}, ValueError, "mean, channel_sum, got 'sum'"),
         ({"distance": "l1"}, TypeError, "distance must be a function"),

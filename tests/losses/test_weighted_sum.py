@@ -8,7 +8,7 @@ from torch import nn
 from torch.autograd import gradcheck
 from torch.nn import functional as F
 
-from restorekit.losses import CharbonnierLoss, MaskedLoss, WeightedSum, masked_loss
+from restorekit.losses import CharbonnierLoss, GANLoss, MaskedLoss, WeightedSum, masked_loss
 
 WEIGHT = st.floats(-100, 100)
 
@@ -121,6 +121,30 @@ def test_the_mapping_is_not_kept():
 def test_bad_terms(terms, error, match):
     with pytest.raises(error, match=match):
         WeightedSum(terms)
+
+
+def test_any_name_that_torch_takes_for_a_module_itself():
+    """``ModuleDict`` has these as attributes of each object, not of the class."""
+    for name in ("training", "_modules", "_parameters"):
+        with pytest.raises(ValueError, match="names that a module can have"):
+            WeightedSum({name: (nn.L1Loss(), 1.0)})
+
+
+def test_a_class_in_place_of_a_loss():
+    with pytest.raises(TypeError, match="terms must map names"):
+        WeightedSum({"pixel": (nn.L1Loss, 1.0)})
+
+
+def test_lists_of_maps_are_summed_as_well():
+    maps = [torch.ones(2, 1, 4, 4), torch.ones(2, 1, 2, 2)]
+    gan = GANLoss("wgan")
+    total = WeightedSum({"gan": (gan.generator, 0.5)})(maps, maps)
+    assert total == -1.0
+
+
+def test_a_loss_that_is_no_tensor():
+    with pytest.raises(TypeError, match=r'terms\["pixel"\] must give a tensor, got float'):
+        WeightedSum({"pixel": (lambda prediction, target: 1.0, 1.0)})(*pictures())
 
 
 def test_a_loss_that_is_no_scalar():

@@ -1,4 +1,6 @@
 import hashlib
+import threading
+from http.server import BaseHTTPRequestHandler, HTTPServer
 
 import pytest
 
@@ -76,6 +78,65 @@ class Counter:
 def test_an_address_out_of_reach_is_explained(server, home):
     server.unlink()
     with pytest.raises(OSError, match=r"could not download file://.*fetch it in another way and give its path"):
+        download_trunk("squeezenet", home, progress=False)
+    assert list(home.iterdir()) == []
+
+
+class Answers(BaseHTTPRequestHandler):
+    """Answers for one path each: sent on elsewhere, and a connection that ends early."""
+
+    def do_GET(self):
+        self.server.asked.append(self.path)
+        if self.path.startswith("/on/"):
+            self.send_response(302)
+            self.send_header("Location", self.server.elsewhere)
+        else:
+            self.send_response(200)
+            self.send_header("Content-Length", str(len(CONTENT)))
+        self.end_headers()
+        if self.path.startswith("/early/"):
+            self.wfile.write(CONTENT[:100])
+
+    def log_message(self, *arguments):
+        pass
+
+
+@pytest.fixture
+def web(server, monkeypatch):
+    """A web server on this machine."""
+    monkeypatch.setenv("no_proxy", "*")
+    with HTTPServer(("127.0.0.1", 0), Answers) as web:
+        web.address, web.asked = f"http://127.0.0.1:{web.server_port}", []
+        thread = threading.Thread(target=web.serve_forever, kwargs={"poll_interval": 0.01})
+        thread.start()
+        yield web
+        web.shutdown()
+        thread.join()
+
+
+@pytest.mark.parametrize("scheme", ["http", "ftp"])
+def test_nobody_is_sent_on_to_where_nothing_is_encrypted(web, home, monkeypatch, scheme):
+    web.elsewhere = web.address.replace("http", scheme) + "/file"
+    monkeypatch.setattr(download, "_ADDRESS", f"{web.address}/on/")
+    with pytest.raises(OSError, match=f"could not download .*sent on to {web.elsewhere}, which is not encrypted"):
+        download_trunk("squeezenet", home, progress=False)
+    assert [path[:4] for path in web.asked] == ["/on/"]
+    assert list(home.iterdir()) == []
+
+
+def test_a_connection_that_ends_early_leaves_nothing(web, home, monkeypatch):
+    monkeypatch.setattr(download, "_ADDRESS", f"{web.address}/early/")
+    with pytest.raises(OSError, match=f"could not download .*it ended after 100 of {len(CONTENT)} bytes"):
+        download_trunk("squeezenet", home, progress=False)
+    assert list(home.iterdir()) == []
+
+
+def test_an_interrupt_leaves_nothing(server, home, monkeypatch):
+    def interrupt(*arguments, **options):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(download.tqdm, "update", interrupt)
+    with pytest.raises(KeyboardInterrupt):
         download_trunk("squeezenet", home, progress=False)
     assert list(home.iterdir()) == []
 

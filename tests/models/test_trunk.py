@@ -97,6 +97,31 @@ def test_minimum_side_counts_dilation():
     assert trunk.minimum_side(["conv"]) == needed(trunk, "conv") == 7
 
 
+@pytest.mark.parametrize(
+    "layer",
+    [
+        nn.Conv2d(3, 1, 3, padding="same"),
+        nn.Conv2d(3, 1, 3, padding="valid"),
+        nn.AvgPool2d(3, 2),
+        nn.AvgPool2d(2, ceil_mode=True),
+        nn.MaxPool2d(3, 2, padding=1),
+        nn.MaxPool2d(3, 2, dilation=2),
+        nn.Conv2d(3, 1, (1, 5), stride=(2, 1)),
+        nn.MaxPool2d((1, 2)),
+    ],
+)
+def test_minimum_side_of_layers_that_the_published_trunks_lack(layer):
+    trunk = FeatureTrunk({"layer": layer, "conv": nn.Conv2d(getattr(layer, "out_channels", 3), 1, 2)}, {})
+    assert trunk.minimum_side(["layer"]) == needed(trunk, "layer")
+    assert trunk.minimum_side(["conv"]) == needed(trunk, "conv")
+
+
+def test_a_trunk_without_parameters():
+    trunk = FeatureTrunk({"pool": nn.MaxPool2d(2)}, {})
+    x = picture(dtype=torch.float64)
+    assert torch.equal(trunk.double()(x, ["pool"])[0], F.max_pool2d(x, 2))
+
+
 def test_nan_propagates():
     x = picture()
     x[0, 0, 0, 0] = float("nan")

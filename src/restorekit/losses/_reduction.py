@@ -1,5 +1,6 @@
 """How the values of a loss become one number."""
 
+from collections.abc import Sequence
 from typing import Literal, get_args
 
 from torch import Tensor
@@ -7,10 +8,10 @@ from torch import Tensor
 Reduction = Literal["mean", "sum", "none"]
 
 
-def check_reduction(reduction: Reduction) -> None:
+def check_reduction(reduction: str, offered: Sequence[str] = get_args(Reduction)) -> None:
     """Require a known way."""
-    if reduction not in get_args(Reduction):
-        raise ValueError(f"reduction must be one of {', '.join(get_args(Reduction))}, got {reduction!r}")
+    if reduction not in offered:
+        raise ValueError(f"reduction must be one of {', '.join(offered)}, got {reduction!r}")
 
 
 def reduce(values: Tensor, reduction: Reduction) -> Tensor:

@@ -1,14 +1,13 @@
 """The distance of two distributions of ratings."""
 
 import math
-from typing import Literal, final, get_args
+from typing import final
 
 import torch
 from torch import Tensor, nn
 
 from restorekit._check import check_interval, check_same_kind
-
-Reduction = Literal["mean", "sum"]
+from restorekit.losses._reduction import Reduction, check_reduction, reduce
 
 
 @final
@@ -19,7 +18,7 @@ class EMDLoss(nn.Module):
 
     Args:
         exponent: r, at least 1.
-        reduction: "mean" or "sum" over the batch.
+        reduction: "mean" or "sum" over the batch, or "none": one value for each row.
 
     Raises:
         TypeError: ``exponent`` is no number.
@@ -38,12 +37,11 @@ class EMDLoss(nn.Module):
     def __init__(self, *, exponent: float = 2.0, reduction: Reduction = "mean") -> None:
         super().__init__()
         check_interval(exponent, "exponent", 1, float("inf"))
-        if reduction not in get_args(Reduction):
-            raise ValueError(f"reduction must be one of {', '.join(get_args(Reduction))}, got {reduction!r}")
+        check_reduction(reduction)
         self.exponent, self.reduction = exponent, reduction
 
     def forward(self, prediction: Tensor, target: Tensor) -> Tensor:
-        """Scalar for distributions (N, bins), whose rows have the sum 1.
+        """Scalar, or (N,) for "none", for distributions (N, bins), whose rows have the sum 1.
 
         Raises:
             TypeError: Either is no real floating-point tensor.
@@ -61,8 +59,7 @@ class EMDLoss(nn.Module):
         difference = (prediction.to(work) - target.to(work)).cumsum(1)
         bins = difference.shape[1]
         norms: Tensor = torch.linalg.vector_norm(difference, self.exponent, dim=1)
-        distances = norms / math.pow(bins, 1 / self.exponent)
-        return distances.mean() if self.reduction == "mean" else distances.sum()
+        return reduce(norms / math.pow(bins, 1 / self.exponent), self.reduction)
 
     def extra_repr(self) -> str:
         return f"exponent={self.exponent}, reduction={self.reduction!r}"

@@ -1,13 +1,12 @@
 """The learned perceptual distance as a loss."""
 
-from typing import Literal, final, get_args
+from typing import final
 
 from torch import Tensor, nn
 
 from restorekit.losses._frozen import Frozen
+from restorekit.losses._reduction import Reduction, check_reduction, reduce
 from restorekit.metrics.lpips import LPIPS, lpips
-
-Reduction = Literal["mean", "sum"]
 
 
 @final
@@ -19,7 +18,7 @@ class LPIPSLoss(nn.Module):
 
     Args:
         network: What ``metrics.load_lpips`` returns.
-        reduction: "mean" or "sum" over the pictures.
+        reduction: "mean" or "sum" over the pictures, or "none": one value for each.
 
     Raises:
         TypeError: ``network`` is no ``metrics.LPIPS``.
@@ -38,16 +37,14 @@ class LPIPSLoss(nn.Module):
     def __init__(self, network: LPIPS, *, reduction: Reduction = "mean") -> None:
         if not isinstance(network, LPIPS):
             raise TypeError(f"network must be a metrics.LPIPS, as load_lpips returns it, got {type(network).__name__}")
-        if reduction not in get_args(Reduction):
-            raise ValueError(f"reduction must be one of {', '.join(get_args(Reduction))}, got {reduction!r}")
+        check_reduction(reduction)
         super().__init__()
         self.held = Frozen(network)
         self.reduction = reduction
 
     def forward(self, prediction: Tensor, target: Tensor) -> Tensor:
-        """Scalar for RGB pictures (N, 3, H, W) in [0, 1]; raises what ``metrics.lpips`` does."""
-        distances = lpips(prediction, target, self.held.network)
-        return distances.mean() if self.reduction == "mean" else distances.sum()
+        """Scalar, or (N,) for "none", for RGB pictures (N, 3, H, W) in [0, 1]; raises what ``metrics.lpips`` does."""
+        return reduce(lpips(prediction, target, self.held.network), self.reduction)
 
     def extra_repr(self) -> str:
         return f"taps={self.held.network.taps}, reduction={self.reduction!r}"

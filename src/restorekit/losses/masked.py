@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from restorekit._check import check_pair
+from restorekit.losses._reduction import check_reduction
 
 Reduction = Literal["mean", "kept"]
 
@@ -110,8 +111,7 @@ class MaskedLoss(nn.Module):
 
 
 def _check(loss: Callable[..., Tensor], reduction: Reduction) -> None:
-    if reduction not in get_args(Reduction):
-        raise ValueError(f"reduction must be one of {', '.join(get_args(Reduction))}, got {reduction!r}")
+    check_reduction(reduction, get_args(Reduction))
     if not callable(loss):
         raise TypeError(f"loss must be a function of prediction and target, got {type(loss).__name__}")
 

@@ -1,5 +1,6 @@
 """The distance of two pictures in the features of a classifier."""
 
+import sys
 from collections.abc import Callable, Mapping
 from typing import Literal, final, get_args
 
@@ -9,6 +10,7 @@ from torch import Tensor, nn
 
 from restorekit._check import check_interval, check_pair
 from restorekit.losses._frozen import Frozen
+from restorekit.losses._reduction import check_reduction
 from restorekit.models.trunk import FeatureTrunk
 
 Reduction = Literal["mean", "channel_sum"]
@@ -35,7 +37,7 @@ class VGGLoss(nn.Module):
 
     Raises:
         TypeError: ``trunk`` is no feature trunk, ``layers`` no mapping to numbers or ``distance`` no function.
-        ValueError: An unknown layer or ``reduction``, a negative weight, or no layer.
+        ValueError: An unknown layer or ``reduction``, a negative or infinite weight, or no layer.
 
     Example:
         >>> from restorekit.models import VGG19Features
@@ -70,16 +72,17 @@ class VGGLoss(nn.Module):
 
         Raises:
             TypeError: Either is no real floating-point tensor.
-            ValueError: The batches differ, are not RGB or elsewhere than the trunk, or a side is too short for the
-                deepest layer: below 16 px for the fifth block.
+            ValueError: The batches differ, are not RGB or elsewhere than the trunk, a side is too short for the deepest
+                layer, below 16 px for the fifth block, or ``distance`` gives no scalar.
         """
         check_pair(prediction, target)
         self.held.network.check(prediction, list(self.layers), "prediction")
-        first = self._features(prediction)
+        # First, so that its maps are gone before the graph of the prediction is there.
         with torch.no_grad():
             second = self._features(target)
+        first = self._features(prediction)
         return torch.stack([
-            weight * self._factor(name) * self.distance(a, b)
+            weight * self._distance(name, a, b)
             for (name, weight), a, b in zip(self.layers.items(), first, second, strict=True)
         ]).sum()  # fmt: skip
 
@@ -88,8 +91,11 @@ class VGGLoss(nn.Module):
         found = trunk(trunk.normalize(x) if self.normalize else x, list(self.layers))
         return [out.to(torch.promote_types(out.dtype, torch.float32)) for out in found]
 
-    def _factor(self, name: str) -> int:
-        return self.held.network.widths[name] if self.reduction == "channel_sum" else 1
+    def _distance(self, name: str, first: Tensor, second: Tensor) -> Tensor:
+        distance = self.distance(first, second)
+        if distance.ndim != 0:
+            raise ValueError(f"distance must give a scalar for {name}, got shape {tuple(distance.shape)}; take a mean")
+        return distance * self.held.network.widths[name] if self.reduction == "channel_sum" else distance
 
     def extra_repr(self) -> str:
         return f"layers={self.layers}, normalize={self.normalize}, reduction={self.reduction!r}"
@@ -102,8 +108,7 @@ def _check(trunk: FeatureTrunk, layers: Mapping[str, float], reduction: str, dis
         raise TypeError(f"layers must map names to weights, got {type(layers).__name__}")
     trunk.minimum_side(list(layers))  # refuses unknown names
     for name, weight in layers.items():
-        check_interval(weight, f"the weight of {name}", 0, float("inf"))
-    if reduction not in get_args(Reduction):
-        raise ValueError(f"reduction must be one of {', '.join(get_args(Reduction))}, got {reduction!r}")
+        check_interval(weight, f"the weight of {name}", 0, sys.float_info.max)
+    check_reduction(reduction, get_args(Reduction))
     if not callable(distance):
         raise TypeError(f"distance must be a function of two tensors, got {type(distance).__name__}")

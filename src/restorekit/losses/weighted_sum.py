@@ -61,10 +61,12 @@ class WeightedSum(nn.Module):
             Scalar; then the losses by name, each on its own, without its weight and detached, if asked for.
 
         Raises:
+            TypeError: A loss gives something else than a tensor.
             ValueError: A loss is no scalar. What the losses raise passes through.
         """
         terms = {name: _scalar(name, loss(prediction, target)) for name, loss in self.losses.items()}
-        total = sum((self.weights[name] * term for name, term in terms.items()), start=prediction.new_zeros(()))
+        first, *others = (self.weights[name] * term for name, term in terms.items())
+        total = sum(others, start=first)
         return (total, {name: term.detach() for name, term in terms.items()}) if return_terms else total
 
     def extra_repr(self) -> str:
@@ -91,6 +93,8 @@ def _as_module(loss: Loss) -> nn.Module:
 
 
 def _scalar(name: str, value: Tensor) -> Tensor:
+    if not isinstance(value, Tensor):
+        raise TypeError(f'terms["{name}"] must give a tensor, got {type(value).__name__}')
     if value.ndim != 0:
         raise ValueError(f'terms["{name}"] must give a scalar, got shape {tuple(value.shape)}; reduce it to a mean')
     return value
@@ -102,11 +106,15 @@ def _check(terms: Mapping[str, tuple[Loss, float]]) -> None:
     if not terms:
         raise ValueError("terms must hold at least one loss, got none")
     for name, term in terms.items():
-        if not isinstance(name, str) or not isinstance(term, tuple) or len(term) != 2 or not callable(term[0]):
+        if not isinstance(name, str) or not isinstance(term, tuple) or len(term) != 2 or not _is_loss(term[0]):
             raise TypeError(f"terms must map names to (loss, weight), got {name!r}: {term!r}")
-        if not name or "." in name or hasattr(nn.ModuleDict, name):
+        if not name or "." in name or hasattr(nn.ModuleDict(), name):
             raise ValueError(f"terms must have names that a module can have, got {name!r}")
         _check_weight(name, term[1])
+
+
+def _is_loss(loss: object) -> bool:
+    return callable(loss) and not isinstance(loss, type)  # nn.L1Loss without () takes two arguments, too
 
 
 def _check_weight(name: str, weight: float) -> None:

@@ -1,11 +1,12 @@
 """Fetching torchvision's public weights, for those who ask for it."""
 
 import hashlib
-from http.client import HTTPException
+from http.client import HTTPException, HTTPMessage
 from os import PathLike
 from pathlib import Path
-from typing import BinaryIO, get_args
-from urllib.request import urlopen
+from typing import IO, BinaryIO, get_args
+from urllib.error import URLError
+from urllib.request import HTTPRedirectHandler, Request, build_opener
 
 from tqdm import tqdm
 
@@ -27,8 +28,9 @@ def download_trunk(name: TrunkName, folder: str | PathLike[str], *, progress: bo
     """Fetch torchvision's ImageNet weights of a feature trunk, unless they are there already.
 
     Nothing else in this library downloads anything. The file is written beside and renamed when it is complete and its
-    SHA-256 begins as its name says, and it is given up as soon as it grows larger than the published one. The weights
-    were trained on ImageNet; mind its terms.
+    SHA-256 begins as its name says, and it is given up as soon as it grows larger than the published one. These eight
+    digits, all that is published, tell a damaged file, not a forged one: against that, the way is encrypted, wherever
+    the address leads. The weights were trained on ImageNet; mind its terms.
 
     Args:
         name: "alexnet" (233 MiB), "squeezenet" (5 MiB), "vgg16" (528 MiB) or "vgg19" (548 MiB).
@@ -40,7 +42,7 @@ def download_trunk(name: TrunkName, folder: str | PathLike[str], *, progress: bo
 
     Raises:
         FileNotFoundError: No such folder.
-        OSError: The address cannot be reached.
+        OSError: The address cannot be reached, or the connection ends early.
         ValueError: An unknown name, or other content than expected, downloaded or in the folder.
 
     Example:
@@ -74,7 +76,7 @@ def _fetch(address: str, file: BinaryIO, *, limit: int, progress: bool) -> str:
     digest, size = hashlib.sha256(), 0
     bar = tqdm(total=limit, unit="B", unit_scale=True, desc=address.rpartition("/")[2], disable=not progress)
     try:
-        with bar, urlopen(address, timeout=_TIMEOUT) as source:
+        with bar, build_opener(_Encrypted).open(address, timeout=_TIMEOUT) as source:
             while chunk := source.read(_CHUNK):
                 size += len(chunk)
                 if size > limit:
@@ -82,11 +84,25 @@ def _fetch(address: str, file: BinaryIO, *, limit: int, progress: bool) -> str:
                 digest.update(chunk)
                 file.write(chunk)
                 bar.update(len(chunk))
+            announced = int(source.headers.get("Content-Length", size))
+        if size < announced:
+            raise OSError(f"it ended after {size} of {announced} bytes")
     except (OSError, HTTPException) as error:
         raise OSError(
             f"could not download {address}: {error}; fetch it in another way and give its path to load_trunk"
         ) from error
     return digest.hexdigest()
+
+
+class _Encrypted(HTTPRedirectHandler):
+    """Goes where it is sent only over https; that of the standard library would take http and ftp as well."""
+
+    def redirect_request(
+        self, req: Request, fp: IO[bytes], code: int, msg: str, headers: HTTPMessage, newurl: str
+    ) -> Request | None:
+        if not newurl.startswith("https://"):
+            raise URLError(f"sent on to {newurl}, which is not encrypted")
+        return super().redirect_request(req, fp, code, msg, headers, newurl)
 
 
 def _check_hash(found: str, file_name: str, advice: str) -> None:

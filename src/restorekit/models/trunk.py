@@ -92,7 +92,7 @@ class FeatureTrunk(Network):
         self.check(x, taps)
         end = self._end(taps)
         found: dict[str, Tensor] = {}
-        out = x.to(next(self.parameters()).dtype)
+        out = x.to(next(self.parameters(), self.mean).dtype)
         for name, layer in zip(self.taps[:end], self.features, strict=False):
             # In place, which halves the memory, unless that is the picture's or a tap's.
             in_place = isinstance(layer, nn.ReLU) and not any(out is kept for kept in (x, *found.values()))
@@ -117,11 +117,18 @@ def _widths(layers: Iterable[nn.Module]) -> list[int]:
 
 
 def _needed(layer: nn.Module, side: int) -> int:
-    """The smallest input that gives at least ``side`` pixels."""
-    if isinstance(layer, nn.Conv2d):
-        reach = layer.dilation[0] * (layer.kernel_size[0] - 1) + 1
-        return max(1, (side - 1) * layer.stride[0] + reach - 2 * int(layer.padding[0]))
-    if isinstance(layer, nn.MaxPool2d):
-        kernel, stride = int(layer.kernel_size), int(layer.stride)  # type: ignore[arg-type]
-        return (side - 1) * stride + kernel - (stride - 1 if layer.ceil_mode else 0)
-    return side
+    """The smallest input that gives at least ``side`` pixels, on the axis that needs more."""
+    if not isinstance(layer, nn.Conv2d | nn.MaxPool2d | nn.AvgPool2d) or getattr(layer, "padding", 0) == "same":
+        return side
+    return max(_needed_on(layer, side, axis) for axis in (0, 1))
+
+
+def _needed_on(layer: nn.Conv2d | nn.MaxPool2d | nn.AvgPool2d, side: int, axis: int) -> int:
+    def option(name: str) -> int:
+        value = getattr(layer, name, 1)  # AvgPool2d has no dilation
+        return int(value[axis] if isinstance(value, Sequence) else value)
+
+    padding = 0 if layer.padding == "valid" else option("padding")
+    reach = option("dilation") * (option("kernel_size") - 1) + 1 - 2 * padding
+    partial = option("stride") - 1 if getattr(layer, "ceil_mode", False) else 0
+    return max(1, (side - 1) * option("stride") + reach - partial)
