@@ -87,6 +87,8 @@ def compare(
         the t-test (paired or not is unstated there), and a report of the first 30 pictures as JPEG of quality 90.
     """
     _check_results(results)
+    if not isinstance(title, str):
+        raise TypeError(f"title must be a string, got {title!r}")
     for name, value, least in (("shown", shown, 0), ("max_bytes", max_bytes, 0), ("seed", seed, 0)):
         check_integer(value, name, least)
     comparison = _compared(results, resamples, seed)
@@ -96,7 +98,7 @@ def compare(
         files = open_pictures(pictures or {}, comparison)
         text = report(comparison, files, title, shown=shown, lossless=lossless, max_bytes=max_bytes, draws=resamples)
         with atomic_path(path) as beside:
-            beside.write_text(text, encoding="utf-8")
+            beside.write_text(text, encoding="utf-8", errors="backslashreplace")  # names of files may be no text
     return comparison
 
 
