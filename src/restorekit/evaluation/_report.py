@@ -135,11 +135,12 @@ def _tests(comparison: Comparison) -> str:
 
 
 def _matrix(comparison: Comparison, metric: str) -> str:
-    heads = "".join(f'<th scope="col">{escape(method)}</th>' for method in comparison.methods)
+    names = {method: f'title="{escape(method)}">{escape(method)}</th>' for method in comparison.methods}
+    heads = "".join(f'<th scope="col" {name}' for name in names.values())
     rows = []
     for first in comparison.methods:
         cells = "".join(_test_cell(comparison, metric, first, second) for second in comparison.methods)
-        rows.append(f'<tr><th scope="row">{escape(first)}</th>{cells}</tr>')
+        rows.append(f'<tr><th scope="row" {names[first]}{cells}</tr>')
     return (
         f'<div class="scroll"><table><caption>{escape(title(metric))}</caption><thead><tr><td></td>{heads}</tr></thead>'
         f"<tbody>{''.join(rows)}</tbody></table></div>"
