@@ -309,6 +309,19 @@ def test_what_is_better_comes_first_and_values_are_plain_numbers(tmp_path):
     assert len([float(value) for value in re.findall(r'data-value="([^"]*)"', text)]) == 2 * 3 * 2 + 3 * 3 * 2
 
 
+def test_small_differences_are_told(tmp_path):
+    errors = {"a": (0.00121, 0.00312, 0.00251), "b": (0.00119, 0.00309, 0.00247)}
+    results = {}
+    for name, values in errors.items():
+        one = result(30, 31, 32)
+        pairs = zip(one.records, values, strict=True)
+        records = tuple(dataclasses.replace(record, extra=(("distance", value),)) for record, value in pairs)
+        results[name] = dataclasses.replace(one, records=records)
+    found = compare(results, tmp_path / "a.html", resamples=10)
+    assert "3e−05 <small>" in (tmp_path / "a.html").read_text(encoding="utf-8").replace("</span>", "")
+    assert "  0.00228  " in str(found)
+
+
 def test_an_old_report_is_replaced_whole_or_not_at_all(tmp_path, monkeypatch):
     path = tmp_path / "report.html"
     path.write_text("old")

@@ -162,3 +162,13 @@ def test_names_that_are_no_text_can_be_written(tmp_path):
     assert r"caf\udce9,40,60" in (tmp_path / "odd.csv").read_text(encoding="utf-8")
     odd.to_json(tmp_path / "odd.json")
     assert json.loads((tmp_path / "odd.json").read_text(encoding="utf-8"))["records"][0]["name"] == "caf\udce9"
+
+
+def test_small_scores_keep_their_digits():
+    """As the squared error has them, which four decimals would make alike."""
+    small = tuple(
+        dataclasses.replace(record, extra=(("mse", value), ("other", 0.0)))
+        for record, value in zip(RESULT.records, (0.0012345, 0.0000456), strict=True)
+    )
+    rows = str(dataclasses.replace(RESULT, records=small)).splitlines()[3:]
+    assert [row.split()[-2:] for row in rows] == [["0.00123", "0.0000"], ["4.56e-05", "0.0000"], ["0.00064", "0.0000"]]

@@ -72,6 +72,8 @@ def compare(
         TypeError: ``results`` is no mapping of names to ``Evaluation``, or an option has the wrong type.
         ValueError: There are fewer than two results, or they differ in pictures, protocol, scale, crop or metrics; a
             picture to show is missing, smaller than its record or one of two of its name; an option is out of range.
+        FileNotFoundError: ``path`` lies in a folder that does not exist.
+        NotADirectoryError: A folder of pictures is none.
         ImportError: A report is asked for without matplotlib.
 
     Example:

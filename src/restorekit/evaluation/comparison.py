@@ -4,7 +4,7 @@ import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from restorekit.evaluation.result import Evaluation
+from restorekit.evaluation.result import Evaluation, score_format
 from restorekit.evaluation.statistics import Estimate, PairedTest
 
 
@@ -187,8 +187,8 @@ def number(metric: str, value: float, *, signed: bool = False) -> str:
         return "–"
     if math.isinf(value):
         return "∞" if value > 0 else "−∞"
-    digits = 2 if metric == "psnr" else 4
-    return f"{value:{'+' if signed else ''}.{digits}f}".replace("-", "−")
+    form = ".2f" if metric == "psnr" else score_format(metric, value)
+    return f"{value:{'+' if signed else ''}{form}}".replace("-", "−")
 
 
 def p_text(test: PairedTest) -> str:

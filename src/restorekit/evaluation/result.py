@@ -192,8 +192,13 @@ def _title(metric: str) -> str:
 
 
 def _cell(metric: str, value: float) -> str:
-    digits = 3 if metric == "psnr" else 4
-    return f"{value:{max(8, len(metric))}.{digits}f}"
+    form = ".3f" if metric == "psnr" else score_format(metric, value)
+    return f"{value:{max(8, len(metric))}{form}}"
+
+
+def score_format(metric: str, value: float) -> str:
+    """Four decimals; three digits of what these would leave nothing of, such as a small squared error."""
+    return ".3g" if metric != "ssim" and 0 < abs(value) < 0.01 else ".4f"
 
 
 def _strict(value: object) -> object:
