@@ -78,11 +78,10 @@ def compare(
 
     Example:
         >>> from restorekit.evaluation import PROTOCOLS, Record
-        >>> def result(*values):
-        ...     records = tuple(Record(str(i), 64, 64, value, 0.9) for i, value in enumerate(values))
-        ...     return Evaluation(records, PROTOCOLS["rgb"], 1, 4, "lq", False, None, None, None, "", "")
-        >>> compare({"A": result(30.2, 28.3, 33.1), "B": result(30.0, 28.0, 33.0)}).test("psnr", "A", "B").significant
-        True
+        >>> shared = (PROTOCOLS["rgb"], 1, 4, "lq", False, None, None, None, "", "")
+        >>> one, other = (Evaluation((Record("cat", 64, 64, psnr, 0.9),), *shared) for psnr in (30.5, 30.0))
+        >>> compare({"A": one, "B": other}).test("psnr", "A", "B").difference.value
+        0.5
 
     Source:
         Mustafa et al., "Training a task-specific image reconstruction loss", WACV 2022: violin plots, these intervals,
