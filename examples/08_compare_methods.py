@@ -66,9 +66,7 @@ def write_photographs(folder: Path, side: int) -> None:
         write_image(folder / f"{name}.png", pixels[top : top + side, left : left + side])
 
 
-def report(
-    models: dict[str, nn.Module | Callable[[Tensor], Tensor]], folder: Path, kept: Path, path: str
-) -> Comparison:
+def report(models: dict[str, Method], folder: Path, kept: Path, path: str) -> Comparison:
     """Restore the folder with every method and compare them."""
     results = {
         name: evaluate(model, folder, scale=SCALE, keep_pictures=kept / str(index))
@@ -76,7 +74,7 @@ def report(
     }
     truth = folder / "HR" if (folder / "HR").is_dir() else folder
     pictures = {"Original": truth} | {name: kept / str(index) for index, name in enumerate(models)}
-    return compare(results, path, pictures=pictures, title=f"{folder.name}, enlarged {SCALE} times")
+    return compare(results, path, pictures=pictures, title=f"{folder.resolve().name}, enlarged {SCALE} times")
 
 
 def main() -> None:

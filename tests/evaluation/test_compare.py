@@ -11,6 +11,7 @@ import subprocess
 import sys
 from html.parser import HTMLParser
 
+import matplotlib
 import numpy as np
 import pytest
 from picture_files import noise, write_folder
@@ -151,6 +152,7 @@ def test_what_cannot_be_compared(tmp_path, other, message):
         ({"a": 3, "b": 4}, {}, TypeError, "results must map names to what evaluate returned, got 'a': int"),
         ({"a": RESULTS["Low"]}, {}, ValueError, "at least two methods, got 1"),
         (RESULTS, {"path": "report.pdf"}, ValueError, r"path must end in \.html, got 'report\.pdf'"),
+        (RESULTS, {"title": None}, TypeError, "title must be a string, got None"),
         (RESULTS, {"shown": -1}, ValueError, "shown must be at least 0"),
         (RESULTS, {"max_bytes": 1.5}, TypeError, "max_bytes must be an integer"),
         (RESULTS, {"resamples": 0}, ValueError, "resamples must be at least 1"),
@@ -281,6 +283,45 @@ def test_infinite_and_unknown_scores_can_be_drawn(tmp_path):
     assert marked == ["∞", "∞", "0.0219", "0.0332", *"∞∞∞∞"]  # by hand; NaN is never the best
 
 
+def test_the_drawings_do_not_depend_on_the_settings_of_the_user(tmp_path):
+    compare(RESULTS, tmp_path / "a.html", resamples=10)
+    with matplotlib.rc_context({"text.usetex": True, "font.size": 30, "figure.dpi": 300, "path.sketch": (1, 9, 2)}):
+        compare(RESULTS, tmp_path / "b.html", resamples=10)
+        assert matplotlib.rcParams["font.size"] == 30
+    assert (tmp_path / "b.html").read_text("utf-8") == (tmp_path / "a.html").read_text("utf-8")
+
+
+def test_names_in_any_writing(tmp_path):
+    """Characters that matplotlib has no shape for (the browser may), that end a line, and that are no text."""
+    names = ["\u53cc\u4e09\u6b21", "two\nlines\0", "caf\udce9"]
+    results = {name: result(30, 31, 32 + index, names=names) for index, name in enumerate(names)}
+    compare(results, tmp_path / "a.html", resamples=10)
+    text = Page((tmp_path / "a.html").read_text(encoding="utf-8")).text
+    assert text.count(names[0]) >= 8
+    assert text.count(r"caf\udce9") >= 8
+
+
+def test_what_is_better_comes_first_and_values_are_plain_numbers(tmp_path):
+    results = {"a": result(*map(np.float64, (30, 31, 32))), "b": result(30, 31, 33)}
+    compare(results, tmp_path / "a.html", resamples=10)
+    text = (tmp_path / "a.html").read_text(encoding="utf-8")
+    assert re.findall(r'data-first="(\w+)">distance', text) == ["ascending"] * 4  # 2 in the summary, 2 in the scores
+    assert len([float(value) for value in re.findall(r'data-value="([^"]*)"', text)]) == 2 * 3 * 2 + 3 * 3 * 2
+
+
+def test_small_differences_are_told(tmp_path):
+    errors = {"a": (0.00121, 0.00312, 0.00251), "b": (0.00119, 0.00309, 0.00247)}
+    results = {}
+    for name, values in errors.items():
+        one = result(30, 31, 32)
+        pairs = zip(one.records, values, strict=True)
+        records = tuple(dataclasses.replace(record, extra=(("distance", value),)) for record, value in pairs)
+        results[name] = dataclasses.replace(one, records=records)
+    found = compare(results, tmp_path / "a.html", resamples=10)
+    assert "3e−05 <small>" in (tmp_path / "a.html").read_text(encoding="utf-8").replace("</span>", "")
+    assert "  0.00228  " in str(found)
+
+
 def test_an_old_report_is_replaced_whole_or_not_at_all(tmp_path, monkeypatch):
     path = tmp_path / "report.html"
     path.write_text("old")
@@ -327,7 +368,10 @@ addEventListener("load", async () => {
   const looks = () => [...new Set(images.map((x) => getComputedStyle(x).transform + x.style.transformOrigin))];
   seen.before = looks();
   strip.querySelector("button.zoom").click(); seen.enlarged = looks();
-  const press = (key) => strip.dispatchEvent(new KeyboardEvent("keydown", { key, bubbles: true }));
+  strip.querySelector("button.zoom").click(); seen.reduced = looks();
+  document.activeElement.blur();
+  images[0].dispatchEvent(new MouseEvent("click", { bubbles: true, clientX: -9, clientY: -9 })); seen.clicked = looks();
+  const press = (key) => document.activeElement.dispatchEvent(new KeyboardEvent("keydown", { key, bubbles: true }));
   press("ArrowRight"); seen.moved = looks();
   document.getElementById("factor").value = 8;
   document.getElementById("factor").dispatchEvent(new Event("input")); seen.more = looks();
@@ -365,8 +409,10 @@ def test_a_reader_can_sort_and_enlarge(shown, tmp_path):
     assert seen["widths"] == [32] * 12
     assert seen["before"] == ["none"]
     assert seen["enlarged"] == ["matrix(4, 0, 0, 4, 0, 0)"]
-    assert seen["moved"] == ["matrix(4, 0, 0, 4, 0, 0)55% 50%"]
-    assert seen["more"] == ["matrix(8, 0, 0, 8, 0, 0)55% 50%"]
+    assert seen["reduced"] == ["none"]
+    assert seen["clicked"] == ["matrix(4, 0, 0, 4, 0, 0)0% 0%"]
+    assert seen["moved"] == ["matrix(4, 0, 0, 4, 0, 0)5% 0%"]
+    assert seen["more"] == ["matrix(8, 0, 0, 8, 0, 0)5% 0%"]
     assert seen["pointed"] == ["matrix(8, 0, 0, 8, 0, 0)25% 50%"]
     assert seen["after"] is False
     assert seen["fits"]

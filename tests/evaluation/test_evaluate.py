@@ -180,6 +180,26 @@ def test_kept_pictures_do_not_overwrite_each_other(tmp_path):
     assert not (tmp_path / "kept").exists()
 
 
+@pytest.mark.parametrize("linked", ["set", "kept"])
+def test_pictures_behind_links_are_safe_too(folder, linked):
+    """A set of links to pictures elsewhere, kept there; and a folder to keep that holds links to the set."""
+    store, links = folder / "HR", folder / "links"
+    links.mkdir()
+    for path in store.iterdir():
+        (links / path.name).symlink_to(path)
+    before = {path: path.read_bytes() for path in store.iterdir()}
+    given, kept = (links, store) if linked == "set" else (store, links)
+    with pytest.raises(ValueError, match="holds the given pictures"):
+        evaluate(nearest(2), given, scale=2, keep_pictures=kept)
+    assert {path: path.read_bytes() for path in store.iterdir()} == before
+
+
+def test_metrics_that_learn_are_run_without_gradients(folder):
+    weight = torch.ones((), requires_grad=True)
+    result = evaluate(nearest(2), folder, scale=2, metrics={"l1": lambda a, b: weight * l1(a, b)})
+    assert result.values("l1") == evaluate(nearest(2), folder, scale=2, metrics={"l1": l1}).values("l1")
+
+
 def test_result_says_what_was_done(folder):
     result = evaluate(nearest(3), folder, scale=3)
     assert (result.protocol.name, result.scale, result.crop, result.lq_source) == ("sr-y", 3, 3, "LRbicx3")
@@ -358,6 +378,7 @@ def test_progress_bar_is_shown_on_request_only(folder, capsys):
         (nearest(2), {"metrics": {"l1": 3}}, TypeError, r"metrics\['l1'\] must be a function of two pictures, got int"),
         (nearest(2), {"metrics": {"l1": F.l1_loss}}, ValueError, r"cat\.png: l1 must return one value .* shape \(\)"),
         (nearest(2), {"metrics": {"l1": lambda a, b: 0.5}}, TypeError, "l1 must return a tensor, .* got float"),
+        (nearest(2), {"metrics": [l1]}, TypeError, "metrics must be a mapping of names to functions, got list"),
         (nearest(2), {"lower_is_better": ("l1",)}, ValueError, r"lower_is_better must be names from metrics, \(\)"),
         (nearest(2), {"metrics": {"l": l1}, "lower_is_better": "l"}, ValueError, "lower_is_better must be names"),
         (nearest(2), {"scale": 2.0}, TypeError, "scale must be an integer"),

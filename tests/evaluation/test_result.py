@@ -35,6 +35,11 @@ def test_means_are_over_pictures():
     assert RESULT.psnr == pytest.approx((30.125 + 33.0) / 2)
     assert RESULT.ssim == pytest.approx(0.93)
     assert PERFECT.psnr == math.inf
+    opposite = tuple(
+        dataclasses.replace(record, extra=(("log", value),))
+        for record, value in zip(RESULT.records, (math.inf, -math.inf), strict=True)
+    )
+    assert math.isnan(dataclasses.replace(RESULT, records=opposite).mean("log"))
 
 
 def test_cannot_be_changed():
@@ -148,3 +153,22 @@ def test_replaces_the_old_file_and_leaves_nothing_else(tmp_path, write):
     write(path)
     assert "bird" in path.read_text()
     assert list(tmp_path.iterdir()) == [path]
+
+
+def test_names_that_are_no_text_can_be_written(tmp_path):
+    """A file name in another encoding than that of the system reaches Python as half a character."""
+    odd = dataclasses.replace(RESULT, records=(dataclasses.replace(RESULT.records[0], name="caf\udce9"),))
+    odd.to_csv(tmp_path / "odd.csv")
+    assert r"caf\udce9,40,60" in (tmp_path / "odd.csv").read_text(encoding="utf-8")
+    odd.to_json(tmp_path / "odd.json")
+    assert json.loads((tmp_path / "odd.json").read_text(encoding="utf-8"))["records"][0]["name"] == "caf\udce9"
+
+
+def test_small_scores_keep_their_digits():
+    """As the squared error has them, which four decimals would make alike."""
+    small = tuple(
+        dataclasses.replace(record, extra=(("mse", value), ("other", 0.0)))
+        for record, value in zip(RESULT.records, (0.0012345, 0.0000456), strict=True)
+    )
+    rows = str(dataclasses.replace(RESULT, records=small)).splitlines()[3:]
+    assert [row.split()[-2:] for row in rows] == [["0.00123", "0.0000"], ["4.56e-05", "0.0000"], ["0.00064", "0.0000"]]

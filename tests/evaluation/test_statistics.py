@@ -150,6 +150,8 @@ def test_significance_is_below_a_twentieth():
     [
         (lambda: mean_interval([]), ValueError, "values must hold at least one number"),
         (lambda: mean_interval(["good"]), TypeError, "values must be a sequence of numbers"),
+        (lambda: mean_interval(["30.5"]), TypeError, "values must be a sequence of numbers, .* got '30.5'"),
+        (lambda: mean_interval("12"), TypeError, "values must be a sequence of numbers"),
         (lambda: mean_interval(3.0), TypeError, "values must be a sequence of numbers"),
         (lambda: mean_interval([1.0], confidence=1.0), ValueError, "confidence must lie between 0 and 1, got 1"),
         (lambda: mean_interval([1.0], confidence=95), ValueError, r"confidence must be in \[0, 1\], got 95"),

@@ -30,8 +30,8 @@ def test_a_folder_of_your_own(tmp_path):
     (tmp_path / "set" / "HR").mkdir(parents=True)
     for top in (80, 130):
         write_image(tmp_path / "set" / "HR" / f"cat{top}.png", data.chelsea()[top : top + 41, 100:140])
-    done = _run(tmp_path, "--steps", "2", "--folder", "set")
+    done = _run(tmp_path / "set", "--steps", "2", "--folder", ".", "--out", "../report.html")
     assert done.returncode == 0, done.stderr
     text = (tmp_path / "report.html").read_text(encoding="utf-8")
     assert text.count("<img ") == 2 * 4
-    assert "set, enlarged 2 times" in text
+    assert "<h1>set, enlarged 2 times</h1>" in text

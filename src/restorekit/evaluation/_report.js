@@ -61,6 +61,7 @@ for (const strip of document.querySelectorAll(".strip")) {
     view.addEventListener("pointermove", follow);
     view.addEventListener("click", (event) => {
       follow(event);
+      button.focus({ preventScroll: true }); // so that the keys go to this strip
       enlarge(!strip.classList.contains("enlarged"));
     });
   }

@@ -58,11 +58,15 @@ def _head(text: str, first: str | None) -> str:
     return f'<th scope="col" aria-sort="none"{kind}>{button}</th>'
 
 
+def _best_first(comparison: Comparison, metric: str) -> str:
+    return "ascending" if metric in comparison.evaluations[0].lower_is_better else "descending"
+
+
 def _summary(comparison: Comparison, draws: int) -> str:
     heads = [_head("Method", None)]
     for metric in comparison.metrics:
         row = comparison.summary(comparison.methods[0], metric)
-        arrow, first = ("↓", "ascending") if row.lower_is_better else ("↑", "descending")
+        arrow, first = "↓" if row.lower_is_better else "↑", _best_first(comparison, metric)
         name = escape(title(metric))
         heads += [_head(f"{name} {arrow}", first), _head(f"{name}, {row.percent}th percentile", first)]
     rows = "".join(f"<tr>{_method_cells(comparison, method)}</tr>" for method in comparison.methods)
@@ -96,7 +100,7 @@ def _mean_cell(comparison: Comparison, row: Summary) -> str:
     mark = '<abbr title="the best is not significantly better">≈</abbr> ' if rival else ""
     half = number(row.metric, row.mean.high - row.mean.value if math.isfinite(row.mean.value) else math.nan)
     value = number(row.metric, row.mean.value)
-    return f'<td data-value="{row.mean.value!r}">{mark}<span{kind}>{value}</span> <small>± {half}</small></td>'
+    return f'<td data-value="{row.mean.value}">{mark}<span{kind}>{value}</span> <small>± {half}</small></td>'
 
 
 def _tail_cell(comparison: Comparison, row: Summary) -> str:
@@ -104,7 +108,7 @@ def _tail_cell(comparison: Comparison, row: Summary) -> str:
     kind = ' class="best"' if row.tail.value == best_of(values, row.lower_is_better) else ""
     low, high = number(row.metric, row.tail.low), number(row.metric, row.tail.high)
     value = number(row.metric, row.tail.value)
-    return f'<td data-value="{row.tail.value!r}"><span{kind}>{value}</span> <small>[{low}, {high}]</small></td>'
+    return f'<td data-value="{row.tail.value}"><span{kind}>{value}</span> <small>[{low}, {high}]</small></td>'
 
 
 def _plots(comparison: Comparison) -> str:
@@ -131,11 +135,12 @@ def _tests(comparison: Comparison) -> str:
 
 
 def _matrix(comparison: Comparison, metric: str) -> str:
-    heads = "".join(f'<th scope="col">{escape(method)}</th>' for method in comparison.methods)
+    names = {method: f'title="{escape(method)}">{escape(method)}</th>' for method in comparison.methods}
+    heads = "".join(f'<th scope="col" {name}' for name in names.values())
     rows = []
     for first in comparison.methods:
         cells = "".join(_test_cell(comparison, metric, first, second) for second in comparison.methods)
-        rows.append(f'<tr><th scope="row">{escape(first)}</th>{cells}</tr>')
+        rows.append(f'<tr><th scope="row" {names[first]}{cells}</tr>')
     return (
         f'<div class="scroll"><table><caption>{escape(title(metric))}</caption><thead><tr><td></td>{heads}</tr></thead>'
         f"<tbody>{''.join(rows)}</tbody></table></div>"
@@ -176,11 +181,12 @@ def _pictures(comparison: Comparison, files: Files, shown: int, lossless: bool, 
 def _scores(comparison: Comparison) -> str:
     heads = [_head("Picture", None)]
     for metric in comparison.metrics:
-        heads += [_head(f"{escape(title(metric))}<br>{escape(method)}", "descending") for method in comparison.methods]
+        first = _best_first(comparison, metric)
+        heads += [_head(f"{escape(title(metric))}<br>{escape(method)}", first) for method in comparison.methods]
     rows = []
     for records in zip(*(result.records for result in comparison.evaluations), strict=True):
         cells = "".join(
-            f'<td data-value="{record.scores[metric]!r}">{number(metric, record.scores[metric])}</td>'
+            f'<td data-value="{record.scores[metric]}">{number(metric, record.scores[metric])}</td>'
             for metric in comparison.metrics
             for record in records
         )

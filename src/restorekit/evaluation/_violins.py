@@ -2,6 +2,7 @@
 
 import io
 import re
+import warnings
 from typing import Any
 
 from restorekit.evaluation.comparison import Comparison, Summary, title
@@ -29,12 +30,14 @@ _STYLE: Any = {
 def violins(comparison: Comparison, metric: str) -> str:
     """The scores of all pictures, a row for each method, better ones to the right."""
     try:
-        from matplotlib import rc_context  # noqa: PLC0415
+        from matplotlib import style  # noqa: PLC0415
         from matplotlib.figure import Figure  # noqa: PLC0415
     except ImportError as error:
         raise ImportError("a report needs matplotlib: pip install 'restorekit[plots]'") from error
     rows = [comparison.summary(method, metric) for method in comparison.methods]
-    with rc_context({**_STYLE, "svg.hashsalt": metric}):
+    # A page looks the same whatever the user's settings, and it is the browser that has to know the characters.
+    with style.context({**_STYLE, "svg.hashsalt": metric}, after_reset=True), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Glyph .* missing from font")
         figure = Figure(figsize=(6.2, 0.75 + 0.5 * len(rows)), layout="constrained")
         axes = figure.add_subplot()
         for place, (row, result) in enumerate(zip(rows, comparison.evaluations, strict=True)):
@@ -72,6 +75,7 @@ def _draw(axes: Any, place: int, row: Summary, values: list[float]) -> None:
 
 
 def _shortened(name: str) -> str:
+    name = name.encode("utf-8", "backslashreplace").decode()  # matplotlib takes no halves of characters
     return name if len(name) <= _MAX_LABEL else name[: _MAX_LABEL - 1] + "…"
 
 

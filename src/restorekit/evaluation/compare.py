@@ -72,21 +72,24 @@ def compare(
         TypeError: ``results`` is no mapping of names to ``Evaluation``, or an option has the wrong type.
         ValueError: There are fewer than two results, or they differ in pictures, protocol, scale, crop or metrics; a
             picture to show is missing, smaller than its record or one of two of its name; an option is out of range.
+        FileNotFoundError: ``path`` lies in a folder that does not exist.
+        NotADirectoryError: A folder of pictures is none.
         ImportError: A report is asked for without matplotlib.
 
     Example:
         >>> from restorekit.evaluation import PROTOCOLS, Record
-        >>> def result(*values):
-        ...     records = tuple(Record(str(i), 64, 64, value, 0.9) for i, value in enumerate(values))
-        ...     return Evaluation(records, PROTOCOLS["rgb"], 1, 4, "lq", False, None, None, None, "", "")
-        >>> compare({"A": result(30.2, 28.3, 33.1), "B": result(30.0, 28.0, 33.0)}).test("psnr", "A", "B").significant
-        True
+        >>> shared = (PROTOCOLS["rgb"], 1, 4, "lq", False, None, None, None, "", "")
+        >>> one, other = (Evaluation((Record("cat", 64, 64, psnr, 0.9),), *shared) for psnr in (30.5, 30.0))
+        >>> compare({"A": one, "B": other}).test("psnr", "A", "B").difference.value
+        0.5
 
     Source:
         Mustafa et al., "Training a task-specific image reconstruction loss", WACV 2022: violin plots, these intervals,
         the t-test (paired or not is unstated there), and a report of the first 30 pictures as JPEG of quality 90.
     """
     _check_results(results)
+    if not isinstance(title, str):
+        raise TypeError(f"title must be a string, got {title!r}")
     for name, value, least in (("shown", shown, 0), ("max_bytes", max_bytes, 0), ("seed", seed, 0)):
         check_integer(value, name, least)
     comparison = _compared(results, resamples, seed)
@@ -96,7 +99,7 @@ def compare(
         files = open_pictures(pictures or {}, comparison)
         text = report(comparison, files, title, shown=shown, lossless=lossless, max_bytes=max_bytes, draws=resamples)
         with atomic_path(path) as beside:
-            beside.write_text(text, encoding="utf-8")
+            beside.write_text(text, encoding="utf-8", errors="backslashreplace")  # names of files may be no text
     return comparison
 
 

@@ -4,7 +4,7 @@ import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from restorekit.evaluation.result import Evaluation
+from restorekit.evaluation.result import Evaluation, score_format
 from restorekit.evaluation.statistics import Estimate, PairedTest
 
 
@@ -70,13 +70,10 @@ class Comparison:
         verdicts: One for each metric and ordered pair of methods.
 
     Example:
-        >>> import restorekit, skimage, tempfile
-        >>> resize = restorekit.image.resize
-        >>> models = {"A": lambda x: resize(x, 2), "B": lambda x: 0.9 * resize(x, 2)}
-        >>> with tempfile.TemporaryDirectory() as folder:
-        ...     restorekit.image.write_image(f"{folder}/cat.png", skimage.data.chelsea()[:100, :100])
-        ...     results = {name: restorekit.evaluation.evaluate(models[name], folder, scale=2) for name in models}
-        >>> restorekit.evaluation.compare(results).best("psnr")
+        >>> from restorekit.evaluation import PROTOCOLS, Record, compare
+        >>> shared = (PROTOCOLS["rgb"], 1, 4, "lq", False, None, None, None, "", "")
+        >>> one, other = (Evaluation((Record("cat", 64, 64, psnr, 0.9),), *shared) for psnr in (30.5, 30.0))
+        >>> compare({"A": one, "B": other}).best("psnr")
         ('A',)
     """
 
@@ -187,8 +184,8 @@ def number(metric: str, value: float, *, signed: bool = False) -> str:
         return "–"
     if math.isinf(value):
         return "∞" if value > 0 else "−∞"
-    digits = 2 if metric == "psnr" else 4
-    return f"{value:{'+' if signed else ''}.{digits}f}".replace("-", "−")
+    form = ".2f" if metric == "psnr" else score_format(metric, value)
+    return f"{value:{'+' if signed else ''}{form}}".replace("-", "−")
 
 
 def p_text(test: PairedTest) -> str:

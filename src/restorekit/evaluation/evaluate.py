@@ -97,7 +97,7 @@ def evaluate(
         CutBlur's code gives LPIPS the clamped output without rounding it to 8 bits; here every metric judges the
         picture that would be saved.
     """
-    chosen, extra = find_protocol(protocol), _check_metrics(metrics or {}, lower_is_better)
+    chosen, extra = find_protocol(protocol), _check_metrics({} if metrics is None else metrics, lower_is_better)
     check_integer(scale, "scale", 1)
     run = _runner(model, scale, tile=tile, self_ensemble=self_ensemble, device=device, dtype=dtype)
     pairs = Pairs.open(folder, scale, max_pixels)
@@ -119,6 +119,8 @@ def evaluate(
 
 
 def _check_metrics(metrics: Mapping[str, Metric], lower_is_better: Collection[str]) -> dict[str, Metric]:
+    if not isinstance(metrics, Mapping):
+        raise TypeError(f"metrics must be a mapping of names to functions, got {type(metrics).__name__}")
     taken = {field.name for kind in (Record, Evaluation) for field in dataclasses.fields(kind)} | {"pictures"}
     for name, metric in metrics.items():
         if not isinstance(name, str) or not name or name in taken:
@@ -135,7 +137,9 @@ def _open_keep(folder: Path, pairs: Pairs) -> Path:
     names = pairs.names()
     if len(set(names)) < len(names):
         raise ValueError("keep_pictures needs pictures of different names, suffixes aside; rename the equal ones")
-    if folder.resolve() in {path.parent.resolve() for path in pairs.files()}:
+    given = {path.resolve() for path in pairs.files()}  # pictures are written through links, and may be links
+    folders = {path.parent for path in given} | {path.parent.resolve() for path in pairs.files()}
+    if folder.resolve() in folders or any((folder / f"{name}.png").resolve() in given for name in names):
         raise ValueError(f"keep_pictures={str(folder)!r} holds the given pictures; name another folder")
     folder.mkdir(parents=True, exist_ok=True)
     return folder
@@ -199,7 +203,8 @@ def _score(
     structure = ssim(first, second, crop_border=border).item()
     pictures = protocol.picture(prediction), find_protocol("rgb").target(target)
     seen = [x[..., border : height - border, border : width - border].float() for x in pictures]
-    extra = tuple((metric, _single(metric, function(*seen))) for metric, function in metrics.items())
+    with torch.no_grad():
+        extra = tuple((metric, _single(metric, function(*seen))) for metric, function in metrics.items())
     return Record(name, height, width, quality, structure, extra)
 
 

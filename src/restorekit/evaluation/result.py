@@ -123,17 +123,18 @@ class Evaluation:
         Raises:
             ValueError: The metric was not measured.
         """
-        return fmean(self.values(metric))
+        values = self.values(metric)
+        return math.nan if {math.inf, -math.inf} <= set(values) else fmean(values)  # of which fmean makes an error
 
     @property
     def psnr(self) -> float:
         """Mean over the pictures of their PSNR, in dB."""
-        return fmean(record.psnr for record in self.records)
+        return self.mean("psnr")
 
     @property
     def ssim(self) -> float:
         """Mean over the pictures of their SSIM."""
-        return fmean(record.ssim for record in self.records)
+        return self.mean("ssim")
 
     def __str__(self) -> str:
         rows = [(record.name, record.scores) for record in self.records]
@@ -163,8 +164,7 @@ class Evaluation:
         Returns:
             The JSON text.
         """
-        summary: dict[str, object] = {"pictures": len(self.records), "psnr": self.psnr, "ssim": self.ssim}
-        summary |= {metric: self.mean(metric) for metric in self.metrics[2:]}
+        summary = {"pictures": len(self.records)} | {metric: self.mean(metric) for metric in self.metrics}
         fields = dataclasses.asdict(self) | {"records": [record.row() for record in self.records]}
         text = json.dumps(_strict(summary | fields), indent=2, allow_nan=False)
         if path is not None:
@@ -192,8 +192,13 @@ def _title(metric: str) -> str:
 
 
 def _cell(metric: str, value: float) -> str:
-    digits = 3 if metric == "psnr" else 4
-    return f"{value:{max(8, len(metric))}.{digits}f}"
+    form = ".3f" if metric == "psnr" else score_format(metric, value)
+    return f"{value:{max(8, len(metric))}{form}}"
+
+
+def score_format(metric: str, value: float) -> str:
+    """Four decimals; three digits of what these would leave nothing of, such as a small squared error."""
+    return ".3g" if metric != "ssim" and 0 < abs(value) < 0.01 else ".4f"
 
 
 def _strict(value: object) -> object:
@@ -209,4 +214,5 @@ def _strict(value: object) -> object:
 
 def _write(path: str | os.PathLike[str], text: str) -> None:
     with atomic_path(path) as temporary:
-        temporary.write_text(text, encoding="utf-8")
+        # Names of files in another encoding than the system's hold what is no text.
+        temporary.write_text(text, encoding="utf-8", errors="backslashreplace")

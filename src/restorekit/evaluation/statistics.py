@@ -179,7 +179,11 @@ def paired_t_test(first: Sequence[float], second: Sequence[float], *, lower_is_b
 
 def _numbers(values: Sequence[float], name: str) -> Tensor:
     try:
-        numbers = torch.tensor([float(value) for value in values], dtype=torch.float64)
+        given = list(values)
+        text = [value for value in given if isinstance(value, str)]
+        if text:
+            raise TypeError(f"got {text[0]!r}")  # float would read it
+        numbers = torch.tensor([float(value) for value in given], dtype=torch.float64)
     except (TypeError, ValueError) as error:
         raise TypeError(f"{name} must be a sequence of numbers, one per picture: {error}") from None
     if not len(numbers):
