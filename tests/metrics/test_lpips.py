@@ -124,6 +124,15 @@ def test_a_long_vector_of_half_precision_does_not_overflow():
     assert net(ones, ones * 0).isfinite().all()
 
 
+def test_under_autocast_a_long_vector_does_not_overflow():
+    trunk = FeatureTrunk({"conv": torch.nn.Conv2d(3, 1, 1)}, {})
+    trunk.features[0].weight.fill_(200.0)
+    net, ones = LPIPS(trunk, [torch.ones(1)], taps=["conv"]), torch.ones(1, 3, 4, 4)
+    with torch.autocast("cpu", torch.float16):
+        distance = net(ones, ones * 0)
+    torch.testing.assert_close(distance, net(ones, ones * 0), rtol=1e-2, atol=0)
+
+
 def save(folder, widths, change=lambda tensors: tensors):
     tensors = {f"lin{i}.model.1.weight": w.view(1, -1, 1, 1).float() for i, w in enumerate(weights(widths))}
     torch.save(change(tensors), folder / "weights.pth")

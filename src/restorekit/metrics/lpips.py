@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from restorekit._check import check_pair
+from restorekit.image._precision import full_precision
 from restorekit.metrics._prepare import prepare
 from restorekit.models._loading import read_tensors
 from restorekit.models.features import AlexNetFeatures, SqueezeNetFeatures, VGG16Features
@@ -199,7 +200,8 @@ def _plane(first: Tensor, second: Tensor, weight: Tensor) -> Tensor:
 def _unit(x: Tensor) -> Tensor:
     # In half precision the squares overflow and the epsilon is 0.
     x = x.to(torch.promote_types(x.dtype, torch.float32))
-    power: Tensor = torch.linalg.vecdot(x, x, dim=1)[:, None]
+    with full_precision(x.device):
+        power: Tensor = torch.linalg.vecdot(x, x, dim=1)[:, None]
     # A root has no gradient at 0; the bound is far below the epsilon.
     length = power.clamp_min(torch.finfo(x.dtype).tiny).sqrt()
     return x * (length + _EPSILON).reciprocal()
