@@ -68,6 +68,15 @@ def test_no_gradient_is_kept():
     assert not average.state.requires_grad
 
 
+def test_the_state_can_be_reduced_in_place_after_inference_mode():
+    average = Average(mse)
+    with torch.inference_mode():
+        average.update(*batches([2])[0])
+        average.merge(average)
+    average.state.mul_(2)  # what all_reduce does
+    assert average.state[1] == 8
+
+
 @pytest.mark.parametrize("bad", [math.nan, math.inf])
 def test_nan_and_infinity_reach_the_mean(bad):
     average = Average(lambda x: x[:, 0, 0, 0])

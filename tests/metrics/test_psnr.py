@@ -164,3 +164,15 @@ def test_luma_needs_three_channels():
 def test_bad_pictures(prediction, target, error):
     with pytest.raises(error, match="prediction"):
         psnr(prediction, target)
+
+
+def test_identical_pictures_have_no_gradient_and_leave_the_others_theirs():
+    target = torch.rand(2, 3, 8, 8, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    prediction = target.clone()
+    prediction[1] += 0.1
+    value = psnr(prediction.requires_grad_(), target)
+    assert value[0] == math.inf
+    (gradient,) = torch.autograd.grad(value.sum(), prediction)
+    assert not gradient[0].any()
+    slope = -20 / math.log(10) * 0.1 / (0.01 * 192)
+    torch.testing.assert_close(gradient[1], torch.full_like(gradient[1], slope))

@@ -53,7 +53,7 @@ def test_photograph_with_flat_and_textured_regions():
     assert single.numpy() == pytest.approx(expected, abs=1e-6)
 
 
-@pytest.mark.parametrize("shape", [(1, 1, 58, 42), (2, 2, 59, 43), (1, 1, 107, 31), (1, 3, 60, 1400)])
+@pytest.mark.parametrize("shape", [(1, 1, 58, 42), (2, 2, 59, 43), (1, 1, 107, 31), (1, 3, 60, 3000)])
 def test_pictures_of_several_strips_equal_skimage(shape):
     """Strips of 48 rows, blocks of 32 columns, and groups of planes, whole and not."""
     prediction, target = pair(shape)
@@ -179,7 +179,7 @@ def plain_gradients(prediction, target):
 
 
 @pytest.mark.parametrize("wanted", [(True, False), (False, True), (True, True)])
-@pytest.mark.parametrize("shape", [(2, 1, 107, 43), (1, 3, 59, 1400)])
+@pytest.mark.parametrize("shape", [(2, 1, 107, 43), (1, 3, 59, 3000)])
 def test_gradient_of_several_strips(shape, wanted):
     pictures = pair(shape)
     expected = [g for g, want in zip(plain_gradients(*pictures), wanted, strict=True) if want]

@@ -69,7 +69,7 @@ class Average:
                 f"got shape {tuple(values.shape)}"
             )
         wide = values.double()
-        self.state = self.state.to(wide.device) + torch.stack([wide.sum(), wide.new_tensor(wide.numel())])
+        self._add(torch.stack([wide.sum(), wide.new_tensor(wide.numel())]))
         return values
 
     def merge(self, other: "Average") -> None:
@@ -80,7 +80,7 @@ class Average:
         """
         if not isinstance(other, Average):
             raise TypeError(f"other must be an Average, got {type(other).__name__}")
-        self.state = self.state + other.state.to(self.state.device)
+        self._add(other.state.to(self.state.device))
 
     def compute(self) -> Tensor:
         """The mean over all pictures seen: a float64 scalar.
@@ -91,3 +91,8 @@ class Average:
         if self.state[1] == 0:
             raise ValueError("no picture has been measured yet; call update first")
         return self.state[0] / self.state[1]
+
+    def _add(self, state: Tensor) -> None:
+        # A tensor made in inference mode could not be reduced in place outside it.
+        with torch.inference_mode(False), torch.no_grad():
+            self.state = self.state.to(state.device) + state

@@ -20,8 +20,9 @@ def psnr(
 
         psnr = 10 log10(data_range^2 / mean((prediction - target)^2))
 
-    Identical pictures give ``inf``. Nothing is clamped, rounded or kept away from zero. Half types are computed in
-    float32, other types in their own.
+    Identical pictures give ``inf`` and, since no direction is better than another there, a gradient of 0. Nothing is
+    clamped, rounded or kept away from zero. Half types are computed in float32, other types in their own. NaN anywhere
+    in a picture makes its value NaN.
 
     Args:
         prediction: Pictures to judge, (N, C, H, W), in [0, data_range].
@@ -44,4 +45,7 @@ def psnr(
         [20.0, 20.0]
     """
     error = mse(prediction, target, crop_border=crop_border, y_channel=y_channel, data_range=data_range)
-    return 20 * math.log10(data_range) - 10 * torch.log10(error)
+    # The slope of the logarithm at 0 is infinite, and infinity times the error's own slope, 0, would be NaN.
+    exact = error == 0
+    level = torch.where(exact, -math.inf, torch.where(exact, 1, error).log10())
+    return 20 * math.log10(data_range) - 10 * level
