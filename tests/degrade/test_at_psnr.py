@@ -6,7 +6,15 @@ import torch
 from skimage import data
 from skimage.metrics import peak_signal_noise_ratio
 
-from restorekit.degrade import at_psnr, brightness, contrast, f_noise, gaussian_noise, sinusoidal_grating
+from restorekit.degrade import (
+    at_psnr,
+    brightness,
+    contrast,
+    f_noise,
+    gaussian_noise,
+    rain,
+    sinusoidal_grating,
+)
 from restorekit.degrade.blur import gaussian_blur
 
 FAMILIES = ["gaussian_blur", "gaussian_noise", "sinusoidal_grating", "contrast", "brightness"]
@@ -143,6 +151,24 @@ def test_a_function_in_its_own_unit(target):
     clipped = at_psnr(lambda x, level: x + level, x, 10)
     assert clipped.max() == 1
     np.testing.assert_allclose(psnr(clipped, x), 10, atol=0.01)
+
+
+@pytest.mark.parametrize("function", [gaussian_noise, f_noise, rain])
+def test_a_function_that_draws_draws_the_same_at_every_level(function):
+    x = torch.rand(2, 3, 40, 48, generator=torch.Generator().manual_seed(2)) * 0.6 + 0.2
+
+    def solved():
+        return at_psnr(function, x, 25.0, generator=torch.Generator().manual_seed(3))
+
+    out = solved()
+    for picture, clean in zip(out, x, strict=True):
+        assert peak_signal_noise_ratio(clean.numpy(), picture.numpy(), data_range=1) == pytest.approx(25, abs=0.01)
+    assert torch.equal(solved(), out)
+    assert not torch.equal(out[0] - x[0], out[1] - x[1])
+
+
+def test_a_builtin_is_a_function_too():
+    np.testing.assert_allclose(psnr(at_psnr(torch.add, x := pictures(), 25, clip=False), x), 25, atol=0.01)
 
 
 def test_weak_and_strong_units_are_found():

@@ -3,12 +3,14 @@
 import functools
 import math
 from collections.abc import Callable, Iterator
-from typing import Literal, NamedTuple, overload
+from typing import Any, Literal, NamedTuple, overload
 
 import torch
 from torch import Tensor
 
 from restorekit._check import check_batch, check_generator
+from restorekit._random import seeded
+from restorekit.degrade._functions import takes_generator
 from restorekit.degrade._level import finished
 from restorekit.degrade._pieces import mean_of_each
 from restorekit.degrade._search import Search, mean_square
@@ -78,9 +80,9 @@ def at_psnr(
             what is added. The last two raise contrast or brightness, and lower it only where, because of clipping,
             raising cannot reach the target. Or a function ``f(picture, level)`` of a picture (1, C, H, W), float32 or
             float64, and a float above 0, which returns a picture of that shape: at level 0 it would change nothing,
-            its error must grow with the level without jumps, and the same level must give the same result, so that
-            what is drawn has to be seeded inside. Levels from 2^-10 are doubled or halved until they enclose the
-            target.
+            its error must grow with the level without jumps, and the same level must give the same result. One that
+            takes a ``generator`` gets the same one each time, of a seed that is drawn once; what is drawn otherwise
+            has to be seeded inside. Levels from 2^-10 are doubled or halved until they enclose the target.
         x: Pictures (N, C, H, W) in [0, 1].
         target_db: Wanted PSNR in dB, finite and above 0.
         clip: Clamp the result to [0, 1] and solve for the clamped result.
@@ -115,10 +117,12 @@ def at_psnr(
     work = x.detach().to(torch.promote_types(x.dtype, torch.float32))
     with torch.no_grad():
         field = _field(name, work, generator)
+        seed = _seed(generator) if _draws(distortion) else None
         for i in range(x.shape[0]):
             one = work[i : i + 1]
             added = field if field is None else field[i : i + 1]
-            out, level = _solve(i, one, _attempts(distortion, name, added, target_db, clip), target_db, clip)
+            steady = distortion if seed is None else _drawn_alike(distortion, seed, i)
+            out, level = _solve(i, one, _attempts(steady, name, added, target_db, clip), target_db, clip)
             outs.append(out)
             levels.append(level)
     out = torch.cat(outs).to(x.dtype)
@@ -142,6 +146,24 @@ def _family(distortion: str | Distortion) -> str:
     if name not in _FAMILIES:
         raise ValueError(f"distortion must be one of {', '.join((*_FAMILIES, *_SHORT))} or a function, got {name!r}")
     return name
+
+
+def _draws(distortion: str | Distortion) -> bool:
+    """Whether it is a function that takes a generator; a builtin does not tell."""
+    try:
+        return not isinstance(distortion, str) and takes_generator(distortion)
+    except ValueError:
+        return False
+
+
+def _seed(generator: torch.Generator | None) -> int:
+    device = "cpu" if generator is None else generator.device
+    return int(torch.randint(2**62, (), generator=generator, device=device).item())
+
+
+def _drawn_alike(distortion: Any, seed: int, i: int) -> Distortion:
+    """The function, drawing the same for picture i whenever it is called."""
+    return lambda x, level: distortion(x, level, generator=seeded(seed, i))
 
 
 def _field(name: str, x: Tensor, generator: torch.Generator | None) -> Tensor | None:
