@@ -3,7 +3,7 @@ import pytest
 import scipy.stats
 import torch
 
-from restorekit._random import beta, normal, seeded, uniform
+from restorekit._random import beta, draw_seed, normal, seeded, uniform
 
 CPU = torch.device("cpu")
 
@@ -99,3 +99,9 @@ def test_neighbouring_seeds_are_unrelated():
 def test_seeded_tells_numbers_apart_that_share_their_bits():
     seeds = [seeded(*numbers).initial_seed() for numbers in ((5,), (5, 0), (0, 5), (2**32,), (0, 1), (-5,))]
     assert len(set(seeds)) == len(seeds)
+
+
+def test_a_drawn_seed_comes_from_the_generator_and_fits():
+    seeds = [draw_seed(device=CPU, generator=torch.Generator().manual_seed(number)) for number in (5, 5, 6)]
+    assert seeds[0] == seeds[1] != seeds[2]
+    assert all(0 <= seed < 2**62 for seed in seeds)

@@ -36,6 +36,11 @@ def beta(
     return torch.from_numpy(betaincinv(alpha, alpha, quantiles.cpu().numpy())).to(device, torch.float32)
 
 
+def draw_seed(*, device: torch.device, generator: torch.Generator | None = None) -> int:
+    """A number for ``seeded``, where one draw has to stand for many."""
+    return int(torch.randint(2**62, (), device=_source(device, generator), generator=generator))
+
+
 def seeded(*numbers: int) -> torch.Generator:
     """A CPU generator that depends on all ``numbers`` and their order, and on nothing else."""
     digest = hashlib.blake2b(repr(numbers).encode(), digest_size=8).digest()

@@ -1,5 +1,4 @@
 import math
-from importlib import import_module
 
 import numpy as np
 import pytest
@@ -11,7 +10,7 @@ from scipy.special import gamma
 from skimage import data
 from skimage.color import rgb2ycbcr
 
-from restorekit.data import ImageFolder, folder
+from restorekit.data import ImageFolder
 from restorekit.image import write_image
 from restorekit.metrics import NiqeModel, fit_niqe, niqe
 from restorekit.metrics._natural_scene import block_features
@@ -309,10 +308,6 @@ def test_fit_takes_folders_paths_batches_and_data_sets(pictures, tmp_path):
     torch.testing.assert_close(fit_niqe([grey]).mean, expected, rtol=1e-9, atol=1e-12)
     rgb = fit_niqe([picture.expand(3, -1, -1) for picture in grey]).mean
     torch.testing.assert_close(fit_niqe(ImageFolder(tmp_path)).mean, rgb, rtol=1e-9, atol=1e-12)
-
-
-def test_folder_takes_the_files_that_data_takes():
-    assert import_module("restorekit.metrics.niqe")._SUFFIXES == folder._SUFFIXES
 
 
 def test_fitted_model_ranks_blur(pictures):

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from restorekit._random import seeded
+from restorekit._random import draw_seed, seeded
 from restorekit.augment._pair import Pair, Record, Source, check_pair, taken
 from restorekit.augment.colour import blend, draw_blend, draw_permute_rgb, permute_rgb
 from restorekit.augment.cutblur import cutblur, draw_cutblur
@@ -21,8 +21,6 @@ from restorekit.augment.geometric import draw_flip_rotate, flip_rotate
 from restorekit.augment.mixup import draw_mixup, mixup
 
 Augmentation = Callable[..., Any]
-
-_SEEDS = 2**62
 
 
 class Method(ABC):
@@ -68,8 +66,7 @@ class ForeignMethod(Method):
     needs_rgb: bool = False
 
     def draw(self, source: Source) -> int:
-        device = source.lq.device if source.generator is None else source.generator.device
-        return int(torch.randint(_SEEDS, (), generator=source.generator, device=device))
+        return draw_seed(device=source.lq.device, generator=source.generator)
 
     def apply(self, decisions: int, lq: Tensor, hq: Tensor, rows: Tensor | None) -> Pair:
         given = taken(lq, rows), taken(hq, rows)

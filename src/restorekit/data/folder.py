@@ -11,8 +11,7 @@ from restorekit._check import check_integer
 from restorekit.data._pictures import Array, Pictures, Source, check_pictures, read_rgb
 from restorekit.image.convert import to_tensor
 from restorekit.image.files import MAX_PIXELS
-
-_SUFFIXES = {".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp", ".ppm", ".pgm", ".pbm", ".gif"}
+from restorekit.image.reading import SUFFIXES
 
 
 class ImageFolder(Dataset[Tensor], Source):
@@ -48,12 +47,12 @@ class ImageFolder(Dataset[Tensor], Source):
             raise NotADirectoryError(f"{root} is not a folder; give a folder of pictures")
         self.paths = tuple(sorted(self._find(), key=lambda path: path.relative_to(self.root).as_posix()))
         if not self.paths:
-            raise ValueError(f"{root} holds no picture; expected files ending in {', '.join(sorted(_SUFFIXES))}")
+            raise ValueError(f"{root} holds no picture; expected files ending in {', '.join(sorted(SUFFIXES))}")
 
     def _find(self) -> Iterator[Path]:
         for path in self.root.rglob("*") if self.recursive else self.root.iterdir():
             hidden = any(part.startswith(".") for part in path.relative_to(self.root).parts)
-            if path.suffix.lower() in _SUFFIXES and not hidden and not path.is_dir():
+            if path.suffix.lower() in SUFFIXES and not hidden and not path.is_dir():
                 yield path
 
     def __len__(self) -> int:

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from restorekit._check import check_batch, check_generator
-from restorekit._random import seeded
+from restorekit._random import draw_seed, seeded
 from restorekit.degrade._functions import takes_generator
 from restorekit.degrade._level import finished
 from restorekit.degrade._pieces import mean_of_each
@@ -117,7 +117,7 @@ def at_psnr(
     work = x.detach().to(torch.promote_types(x.dtype, torch.float32))
     with torch.no_grad():
         field = _field(name, work, generator)
-        seed = _seed(generator) if _draws(distortion) else None
+        seed = draw_seed(device=torch.device("cpu"), generator=generator) if _draws(distortion) else None
         for i in range(x.shape[0]):
             one = work[i : i + 1]
             added = field if field is None else field[i : i + 1]
@@ -154,11 +154,6 @@ def _draws(distortion: str | Distortion) -> bool:
         return not isinstance(distortion, str) and takes_generator(distortion)
     except ValueError:
         return False
-
-
-def _seed(generator: torch.Generator | None) -> int:
-    device = "cpu" if generator is None else generator.device
-    return int(torch.randint(2**62, (), generator=generator, device=device).item())
 
 
 def _drawn_alike(distortion: Any, seed: int, i: int) -> Distortion:

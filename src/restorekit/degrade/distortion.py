@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from restorekit._check import check_batch, check_generator, check_integer
-from restorekit._random import seeded
+from restorekit._random import draw_seed, seeded
 from restorekit.degrade._execute import call, execute
 from restorekit.degrade._functions import (
     FUNCTIONS,
@@ -88,8 +88,7 @@ class Composition(ABC):
 
     def _programs(self, count: int, size: tuple[int, int], generator: torch.Generator | None) -> list[Program]:
         """Decide for ``count`` pictures without touching one."""
-        device = "cpu" if generator is None else generator.device
-        seed = int(torch.randint(2**62, (), generator=generator, device=device).item())
+        seed = draw_seed(device=torch.device("cpu"), generator=generator)
         return [self._draw(Draw(size, seeded(seed, i))) for i in range(count)]
 
 

@@ -27,6 +27,9 @@ Pixels = NDArray[np.uint8 | np.uint16]
 MAX_PIXELS = 256_000_000
 """Most pixels that readers accept by default, against decompression bombs."""
 
+SUFFIXES = {".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp", ".ppm", ".pgm", ".pbm", ".gif"}
+"""What the files of a folder that are taken for pictures end in."""
+
 # Called directly rather than through Image.open: no plugin outside this list (Ghostscript among them) ever sees the
 # file, the pixel limit is ours, and a JPEG with embedded previews is read as the JPEG that it is.
 _READERS: tuple[tuple[tuple[bytes, ...], type[ImageFile]], ...] = (

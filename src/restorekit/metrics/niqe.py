@@ -13,13 +13,11 @@ from tqdm import tqdm
 
 from restorekit._check import check_interval
 from restorekit.image import to_tensor
+from restorekit.image.reading import SUFFIXES
 from restorekit.metrics._natural_scene import BLOCK, FEATURES, block_count, block_features, check_picture
 from restorekit.metrics.niqe_model import NiqeModel
 
 Picture = str | os.PathLike[str] | Image.Image | NDArray[Any] | Tensor
-
-# The files that data.ImageFolder takes for pictures.
-_SUFFIXES = {".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp", ".ppm", ".pgm", ".pbm", ".gif"}
 
 
 @torch.no_grad()
@@ -144,9 +142,9 @@ def _named(pictures: str | os.PathLike[str] | Iterable[Picture]) -> Iterator[tup
         folder = Path(pictures)
         if not folder.is_dir():
             raise NotADirectoryError(f"{folder} is not a folder; give a folder of pictures, or [path] for one")
-        files = [path for path in folder.iterdir() if path.suffix.lower() in _SUFFIXES and path.name[0] != "."]
+        files = [path for path in folder.iterdir() if path.suffix.lower() in SUFFIXES and path.name[0] != "."]
         if not files:
-            raise ValueError(f"{folder} holds no picture; expected files ending in {', '.join(sorted(_SUFFIXES))}")
+            raise ValueError(f"{folder} holds no picture; expected files ending in {', '.join(sorted(SUFFIXES))}")
         yield from ((str(path), path) for path in sorted(files))
         return
     yield from ((f"picture {index}", picture) for index, picture in enumerate(pictures))
