@@ -30,6 +30,7 @@ from restorekit.models.restorer import Restorer
 from restorekit.models.restormer import Restormer, restormer
 from restorekit.models.ridnet import RIDNet, ridnet
 from restorekit.models.rnan import RNAN, rnan
+from restorekit.models.singan import SinGANDiscriminator, SinGANGenerator
 from restorekit.models.sparse_resnet import SparseResNet, sparse_resnet
 from restorekit.models.srcnn import SRCNN, srcnn
 from restorekit.models.srresnet import MSRResNet, SRResNet, srresnet
@@ -62,6 +63,8 @@ __all__ = [
     "Restorer",
     "Restormer",
     "SRResNet",
+    "SinGANDiscriminator",
+    "SinGANGenerator",
     "SparseResNet",
     "SqueezeNetFeatures",
     "VGG16Features",
