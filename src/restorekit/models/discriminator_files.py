@@ -11,6 +11,8 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from restorekit.image import atomic_path
+from restorekit.models._interpreter import shortened
+from restorekit.models._legacy import is_legacy, read_legacy
 from restorekit.models._loading import FORMAT, FORMAT_VERSION, read_tensors
 from restorekit.models.singan import SinGANDiscriminator
 
@@ -114,9 +116,15 @@ def _checked_words(metadata: Mapping[str, str], fields: Mapping[str, str]) -> di
 def load_discriminators(path: str | PathLike[str]) -> list[SinGANDiscriminator]:
     """Read the discriminators of all scales.
 
+    The authors of the MDF loss published three files, ``Ds_SISR.pth``, ``Ds_Denoising.pth`` and ``Ds_JPEG.pth``, which
+    hold whole networks; they are read without executing or importing anything that they name. The first two are the
+    same file, byte by byte, so that the published losses for super-resolution and for denoising are one. It holds nine
+    discriminators, that for JPEG artefacts eight.
+
     Args:
-        path: File of ``save_discriminators``, or tensors named "<index>.<key>" in a safetensors file, or in a PyTorch
-            file that holds tensors only, there also as a list of state dicts. At most 64 discriminators.
+        path: File of ``save_discriminators``, one of the published files, or tensors named "<index>.<key>" in a
+            safetensors file, or in a PyTorch file that holds tensors only, there also as a list of state dicts. At most
+            64 discriminators.
 
     Returns:
         From the coarsest scale to the finest, in float32, on the CPU, in evaluation mode.
@@ -132,8 +140,13 @@ def load_discriminators(path: str | PathLike[str]) -> list[SinGANDiscriminator]:
         ...     save_discriminators([SinGANDiscriminator(channels=4)], f"{folder}/ds.safetensors")
         ...     load_discriminators(f"{folder}/ds.safetensors")[0].config
         {'in_channels': 3, 'channels': 4}
+
+    Source:
+        Mustafa et al., WACV 2022, files of the authors' code. Their networks are in PyTorch's legacy format, which is
+        interpreted here instead of unpickled.
     """
-    tensors, metadata = read_tensors(path)
+    path = Path(path)
+    tensors, metadata = (read_legacy(path), {}) if is_legacy(path) else read_tensors(path)
     _check_metadata(metadata, path)
     groups = _by_index(tensors, path)
     sketches = _sketches(groups, path)
@@ -149,29 +162,23 @@ def _check_metadata(metadata: Mapping[str, str], path: str | PathLike[str]) -> N
     version, model = metadata.get("format_version", ""), metadata.get("model", "")
     if version != FORMAT_VERSION:
         raise ValueError(
-            f"{path} has format version {_short(version)}, this restorekit reads version {FORMAT_VERSION!r}"
+            f"{path} has format version {shortened(version)}, this restorekit reads version {FORMAT_VERSION!r}"
         )
     if model != _MODEL:
         raise ValueError(
-            f"{path} holds weights of {_short(model)}, not a list of discriminators; models.load_checkpoint or "
+            f"{path} holds weights of {shortened(model)}, not a list of discriminators; models.load_checkpoint or "
             "models.load_weights reads it, and models.save_discriminators writes what is read here"
         )
 
 
-def _short(text: object) -> str:
-    """A name from a file, as it may stand in a message: a file can hold names of any length."""
-    shown = ascii(text) if not isinstance(text, str) or len(text) <= 80 else ascii(text[:80])
-    return shown if len(shown) <= 100 else f"{shown[:100]}..."
-
-
-def _by_index(tensors: Mapping[str, Tensor], path: str | PathLike[str]) -> list[dict[str, Tensor]]:
+def _by_index(tensors: Mapping[str, Tensor], path: Path) -> list[dict[str, Tensor]]:
     """The state dict of each discriminator."""
     found: dict[int, dict[str, Tensor]] = {}
     for key, tensor in tensors.items():
         match = re.fullmatch(r"(0|[1-9][0-9]{0,3})\.(?:module\.)?(.+)", key, re.DOTALL)
         if match is None:
             raise ValueError(
-                f"{path} holds {_short(key)}, but a file of discriminators names all its tensors "
+                f"{path} holds {shortened(key)}, but a file of discriminators names all its tensors "
                 "'<index>.<key>', such as '0.head.conv.weight'; models.load_weights reads a single discriminator"
             )
         found.setdefault(int(match[1]), {})[match[2]] = tensor
@@ -196,8 +203,8 @@ def _sketches(groups: list[dict[str, Tensor]], path: str | PathLike[str]) -> lis
         unexpected = [f"{i}.{key}" for key in group if key not in own]
         if missing or unexpected:
             raise ValueError(
-                f"{path} does not hold discriminators: first missing key {_short(next(iter(missing), None))}, "
-                f"first unexpected key {_short(next(iter(unexpected), None))}"
+                f"{path} does not hold discriminators: first missing key {_first(missing)}, "
+                f"first unexpected key {_first(unexpected)}"
             )
         if in_channels != sketches[0].in_channels:
             raise ValueError(
@@ -205,6 +212,10 @@ def _sketches(groups: list[dict[str, Tensor]], path: str | PathLike[str]) -> lis
                 f"number 0 takes {sketches[0].in_channels}"
             )
     return sketches
+
+
+def _first(keys: list[str]) -> str:
+    return shortened(keys[0]) if keys else "none"
 
 
 def _check_tensor(tensor: Tensor, own: Tensor, key: str, path: str | PathLike[str]) -> None:
