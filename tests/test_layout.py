@@ -56,7 +56,7 @@ PRIVATE = {
     "metrics/_similarity.py": "tests/metrics/test_ssim.py",
     "metrics/_strips.py": "tests/metrics/test_ssim.py",
     "models/_arguments.py": "tests/models/test_edsr.py",
-    "models/_interpreter.py": "tests/models/test_discriminator_files.py",
+    "models/_interpreter.py": "tests/models/test_legacy.py",
     "models/_layouts/carn.py": "tests/models/test_carn.py",
     "models/_layouts/discriminators.py": "tests/models/test_discriminators.py",
     "models/_layouts/dncnn.py": "tests/models/test_dncnn.py",
@@ -77,7 +77,7 @@ PRIVATE = {
     "models/_layouts/srresnet.py": "tests/models/test_srresnet.py",
     "models/_layouts/vdsr.py": "tests/models/test_vdsr.py",
     "models/_layouts/zssr.py": "tests/models/test_zssr.py",
-    "models/_legacy.py": "tests/models/test_discriminator_files.py",
+    "models/_legacy.py": "tests/models/test_legacy.py",
     "models/_loading.py": "tests/models/test_checkpoints.py",
     "models/_trace.py": "tests/models/test_restorer.py",
 }

@@ -13,7 +13,7 @@ from typing import Any, final
 
 import numpy as np
 
-_MOST_STEPS = 500_000  # opcodes; a discriminator takes some 1500
+_MOST_STEPS = 500_000  # opcodes; a discriminator takes some 2500
 _MOST_DIMENSIONS = 4
 _MOST_LETTERS = 80  # of a name in a message
 

@@ -134,6 +134,6 @@ def _named(members: object, kind: type[K]) -> Iterator[tuple[str, K]]:
         if len(name) > _LONGEST_NAME:
             raise ValueError(f"it holds the name {shortened(name)}")
         if member is not None and not isinstance(member, kind):
-            raise ValueError(f"{shortened(name)} is {type(member).__name__}")
+            raise ValueError(f"its {shortened(name)} is no {kind.__name__.removesuffix('Record').lower()}")
         if member is not None:
             yield name, member

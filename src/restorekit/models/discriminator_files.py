@@ -61,7 +61,7 @@ def save_discriminators(
         for i, discriminator in enumerate(discriminators)
         for key, tensor in discriminator.state_dict().items()
     }
-    config = json.dumps([discriminator.config for discriminator in discriminators], sort_keys=True)
+    config = json.dumps({"discriminators": [discriminator.config for discriminator in discriminators]}, sort_keys=True)
     fields = {"format": FORMAT, "format_version": FORMAT_VERSION, "model": _MODEL, "config": config}
     words = _checked_words(metadata or {}, fields)
     with atomic_path(path) as beside:
@@ -194,7 +194,11 @@ def _sketches(groups: list[dict[str, Tensor]], path: str | PathLike[str]) -> lis
     sketches = []
     for i, group in enumerate(groups):
         first = group.get("head.conv.weight")
-        channels, in_channels = (1, 1) if first is None or first.ndim != 4 else first.shape[:2]
+        if first is not None and first.ndim != 4:
+            raise ValueError(
+                f"{path}: '{i}.head.conv.weight' has shape {tuple(first.shape)}, no kernel of 4 dimensions"
+            )
+        channels, in_channels = (1, 1) if first is None else first.shape[:2]
         _check_sizes(i, in_channels, channels, str(path))
         with torch.device("meta"):
             sketches.append(SinGANDiscriminator(in_channels, channels=channels))
