@@ -1,5 +1,6 @@
 import json
 import math
+import zipfile
 
 import pytest
 import torch
@@ -228,6 +229,15 @@ def test_an_expanded_weight_is_refused_before_it_grows(saved):
     huge = torch.zeros(1).expand(1000, 1000, 3, 3)
     with pytest.raises(ValueError, match="plain dense tensors"):
         load_discriminators(saved([discriminators()[0].state_dict() | {"tail.weight": huge}]))
+
+
+def test_a_compressed_file_is_refused_before_it_grows(saved, tmp_path):
+    path = saved([model.state_dict() | {"more": torch.zeros(10_000)} for model in discriminators()])
+    with zipfile.ZipFile(path) as stored, zipfile.ZipFile(tmp_path / "small.pth", "w", zipfile.ZIP_DEFLATED) as small:
+        for entry in stored.infolist():
+            small.writestr(entry.filename, stored.read(entry))
+    with pytest.raises(ValueError, match=r"small\.pth is no readable checkpoint .*: compressed"):
+        load_discriminators(tmp_path / "small.pth")
 
 
 def test_files_that_are_none(tmp_path):

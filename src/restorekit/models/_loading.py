@@ -2,6 +2,7 @@
 
 import json
 import pickle
+import zipfile
 from collections.abc import Iterator, Mapping
 from os import PathLike
 from pathlib import Path
@@ -77,6 +78,7 @@ def _read_safetensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
 
 def _read_torch(path: Path) -> dict[str, Tensor]:
     try:
+        _check_expansion(path)
         content = torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         raise ValueError(
@@ -105,6 +107,15 @@ def _read_torch(path: Path) -> dict[str, Tensor]:
                 f"got {key!r}: {type(value).__name__}{hint}"
             )
     return dict(content)
+
+
+def _check_expansion(path: Path) -> None:
+    """Refuse a zip archive that would fill the memory: PyTorch writes its own without compression, but reads any."""
+    if zipfile.is_zipfile(path):
+        with zipfile.ZipFile(path) as archive:
+            total = sum(entry.file_size for entry in archive.infolist())
+        if total > path.stat().st_size:
+            raise ValueError(f"compressed, or its parts overlap: {total} bytes would be read")
 
 
 def _is_plain(value: object) -> bool:
