@@ -26,6 +26,7 @@ class Scale(nn.Module):
             self.add_module(layer, part.to(memory_format=torch.channels_last))
 
     def forward(self, x: Tensor) -> list[Tensor]:
+        x = x.to(next(self.parameters()).dtype, memory_format=torch.channels_last)
         maps = []
         for layer in self.children():
             x = layer(x)

@@ -9,7 +9,6 @@ from typing import Any, Self, final
 
 import torch
 from torch import Tensor, nn
-from torch.autograd.function import once_differentiable
 
 from restorekit._check import check_batch, check_integer, check_interval, check_pair
 from restorekit.losses._reduction import Reduction, check_reduction, reduce
@@ -20,6 +19,10 @@ from restorekit.models.singan import SinGANDiscriminator
 from restorekit.weights.shipped import shipped
 
 MINIMUM_SIDE = SinGANDiscriminator.minimum_side
+
+# what is seen of the prediction, how it differs from the target in float32 or wider, and the factor of their mean
+_Difference = tuple[Tensor, Tensor, float]
+_Term = Callable[[Tensor], list[_Difference]]
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -47,7 +50,7 @@ class MDFLoss(nn.Module):
     Every discriminator sees the picture at its full size. The discriminators are copied, frozen, and stay in
     evaluation whatever is asked of ``train``; their copies have BatchNorm folded into the convolutions, move with the
     loss and are in its state dict. Only the prediction gets a gradient. It is taken scale by scale during the forward
-    pass, so that one scale's maps are in memory at a time, and cannot be differentiated again.
+    pass, so that one scale's maps are in memory at a time; where a second derivative is asked for, they all are.
 
     Args:
         discriminators: From coarse to fine: ``models.SinGANDiscriminator`` or any modules with the children ``head``,
@@ -190,8 +193,8 @@ class MDFLoss(nn.Module):
         self._check(prediction, "prediction")
         if mask is not None:
             prediction = torch.where(enlarged_mask(mask, prediction), prediction, truth)
-        second = target.maps if isinstance(target, MDFFeatures) else self._prepared(truth)
-        return reduce(self._values(self._prepared(prediction), second), self.reduction)
+        second = target.maps if isinstance(target, MDFFeatures) else self._colour(truth)
+        return reduce(self._values(self._colour(prediction), second), self.reduction)
 
     def features(self, target: Tensor) -> MDFFeatures:
         """What the loss sees of pictures (N, C, H, W) in [0, 1], without graph, to be given to it as target.
@@ -200,12 +203,12 @@ class MDFLoss(nn.Module):
         """
         self._check(target, "target")
         with torch.no_grad():
-            x = self._prepared(target)
+            x = self._colour(target)
             return MDFFeatures(self, target, [scale(x) if weight else [] for scale, weight in self._weighted()])
 
     def train(self, mode: bool = True) -> Self:
-        """Do nothing: the discriminators stay in evaluation."""
-        return self
+        """Stay in evaluation, whatever the mode."""
+        return super().train(False)
 
     def extra_repr(self) -> str:
         return (
@@ -235,9 +238,8 @@ class MDFLoss(nn.Module):
         if x.device != weight.device:
             raise ValueError(f"{name} must be on the device of the loss, {weight.device}, got {x.device}; use .to()")
 
-    def _prepared(self, x: Tensor) -> Tensor:
-        x = x.to(next(self.parameters()).dtype).expand(-1, self.in_channels, -1, -1)
-        return x.contiguous(memory_format=torch.channels_last)
+    def _colour(self, x: Tensor) -> Tensor:
+        return x.expand(-1, self.in_channels, -1, -1)
 
     def _weighted(self) -> Iterator[tuple[nn.Module, float]]:
         return zip(self.scales, self.scale_weights, strict=True)
@@ -247,7 +249,7 @@ class MDFLoss(nn.Module):
         targets: Sequence[Tensor | list[Tensor]]
         targets = [target] * len(self.scales) if isinstance(target, Tensor) else target
         terms = [
-            partial(self._term, scale, weight, seen)
+            partial(self._differences, scale, seen, factors=[weight * factor for factor in self.layer_weights])
             for (scale, weight), seen in zip(self._weighted(), targets, strict=True)
             if weight
         ]
@@ -256,49 +258,63 @@ class MDFLoss(nn.Module):
             values: Tensor = _TermByTerm.apply(prediction, terms)  # type: ignore[no-untyped-call]
             return values
         with torch.set_grad_enabled(wanted):
-            return torch.stack([term(prediction) for term in terms]).sum(0)
+            return _sum(terms, prediction)
 
-    def _term(self, scale: nn.Module, weight: float, target: Tensor | list[Tensor], prediction: Tensor) -> Tensor:
+    def _differences(
+        self, scale: nn.Module, target: Tensor | list[Tensor], prediction: Tensor, *, factors: Sequence[float]
+    ) -> list[_Difference]:
         if isinstance(target, Tensor) and not torch.is_grad_enabled():
             pairs = [maps.chunk(2) for maps in scale(torch.cat([prediction, target]))]
         else:
             with torch.no_grad():
                 second = scale(target) if isinstance(target, Tensor) else target
             pairs = list(zip(scale(prediction), second, strict=True))
-        factors = self.layer_weights[: len(pairs)]
-        distances = [factor * _mean_square(*pair) for factor, pair in zip(factors, pairs, strict=True) if factor]
-        return weight * torch.stack(distances).sum(0)
+        found = zip(pairs, factors, strict=False)  # maps beyond the last factor that is not 0 are not there
+        return [(first, _wide(first) - _wide(second), factor) for (first, second), factor in found if factor]
 
 
 class _TermByTerm(torch.autograd.Function):
-    """The sum of terms (pictures to a value each), and its gradient at once: the graph of one term lives at a time.
+    """The sum of terms, and its gradient at once, so that the graph of one term lives at a time.
 
     Nothing is lost by not waiting for the backward pass: the values of different pictures do not depend on each other,
     so that all it would do is scale each picture's gradient.
     """
 
     @staticmethod
-    def forward(ctx: Any, x: Tensor, terms: Sequence[Callable[[Tensor], Tensor]]) -> Tensor:
+    def forward(ctx: Any, x: Tensor, terms: Sequence[_Term]) -> Tensor:
         values, gradient = [], torch.zeros_like(x, dtype=torch.promote_types(x.dtype, torch.float32))
         for term in terms:
             leaf = x.detach().requires_grad_()
             with torch.enable_grad():
-                value = term(leaf)
-                gradient += torch.autograd.grad(value.sum(), leaf)[0]
-            values.append(value.detach())
-        ctx.save_for_backward(gradient)
+                maps, differences, factors = zip(*term(leaf), strict=True)
+            values += [_mean_square(d.detach(), f) for d, f in zip(differences, factors, strict=True)]
+            # As large as the differences on their way back, where their share in a mean would be 0 in half precision.
+            shares = [factor / d[0].numel() for d, factor in zip(differences, factors, strict=True)]
+            scaled = [d.detach() * (share / shares[0]) for d, share in zip(differences, shares, strict=True)]
+            seeds = [seed.to(found.dtype) for seed, found in zip(scaled, maps, strict=True)]
+            gradient.add_(torch.autograd.grad(maps, leaf, seeds)[0], alpha=2 * shares[0])
+        ctx.save_for_backward(x, gradient)
+        ctx.terms = terms
         return torch.stack(values).sum(0)
 
     @staticmethod
-    @once_differentiable
     def backward(ctx: Any, outer: Tensor) -> tuple[Tensor, None]:
-        (gradient,) = ctx.saved_tensors
+        x, gradient = ctx.saved_tensors
+        if torch.is_grad_enabled():  # with create_graph=True: all graphs at once, after all
+            return torch.autograd.grad(_sum(ctx.terms, x), x, outer, create_graph=True)[0], None
         return gradient * outer.view(-1, 1, 1, 1), None
 
 
-def _mean_square(first: Tensor, second: Tensor) -> Tensor:
-    wide = torch.promote_types(first.dtype, torch.float32)
-    return (first.to(wide) - second.to(wide)).square().mean((1, 2, 3))
+def _sum(terms: Sequence[_Term], x: Tensor) -> Tensor:
+    return torch.stack([_mean_square(d, factor) for term in terms for _, d, factor in term(x)]).sum(0)
+
+
+def _wide(x: Tensor) -> Tensor:
+    return x.to(torch.promote_types(x.dtype, torch.float32))
+
+
+def _mean_square(difference: Tensor, factor: float) -> Tensor:
+    return difference.square().mean((1, 2, 3)) * factor
 
 
 def _chosen(discriminators: Iterable[nn.Module], num_scales: int, ascending: bool) -> list[nn.Module]:
