@@ -27,12 +27,18 @@ _Term = Callable[[Tensor], list[_Difference]]
 
 @dataclass(frozen=True, eq=False, repr=False)
 class MDFFeatures:
-    """What a loss sees of a target, to be compared with any number of predictions: ``MDFLoss.features``.
+    """What a loss sees of a target, to be compared with any number of predictions; ``MDFLoss.features`` makes it.
 
-    Attributes:
+    Args:
         source: The loss that it belongs to.
         target: The pictures (N, C, H, W).
         maps: For each scale, what it sees after head, body and tail, as far as that is compared.
+
+    Example:
+        >>> from restorekit.models import SinGANDiscriminator
+        >>> loss = MDFLoss([SinGANDiscriminator(channels=4)], num_scales=1)
+        >>> [tuple(seen.shape) for seen in loss.features(torch.ones(2, 3, 16, 16)).maps[0]]
+        [(2, 4, 14, 14), (2, 4, 8, 8), (2, 1, 6, 6)]
     """
 
     source: "MDFLoss"
