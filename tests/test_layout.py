@@ -84,6 +84,7 @@ PRIVATE = {
     "train/_mdf/pyramid.py": "tests/train/test_mdf.py",
     "train/_mdf/run.py": "tests/train/test_mdf.py",
     "train/_mdf/task.py": "tests/train/test_mdf.py",
+    "train/_mdf/written_out.py": "tests/train/test_mdf.py",
 }
 # __init__ files that hold more than imports, and the test that covers them.
 SPEAKING_INITS = {

@@ -8,6 +8,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from restorekit.train._mdf.written_out import written_out_norms
+
 PENALTY_WEIGHT = 0.1
 FIDELITY_WEIGHT = 10.0
 
@@ -54,7 +56,8 @@ class Game:
     def _penalty(self, x: Tensor) -> Tensor:
         """How far the slope of the summed scores is from 1 at each pixel, its norm taken over the channels."""
         x.requires_grad_()
-        total = see(self.discriminator, x, self.bf16).sum()
+        with written_out_norms(self.discriminator):
+            total = see(self.discriminator, x, self.bf16).sum()
         (slope,) = torch.autograd.grad(total, x, create_graph=True)
         penalty: Tensor = (torch.linalg.vector_norm(slope, dim=1) - 1).square().mean()
         return penalty
