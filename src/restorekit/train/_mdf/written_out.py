@@ -1,4 +1,4 @@
-"""BatchNorm in plain operations, for the penalty on a slope: there it is derived twice, which takes most of the time."""
+"""BatchNorm in plain operations, for the penalty on a slope: its second derivative takes most of a training's time."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
