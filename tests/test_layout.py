@@ -81,6 +81,13 @@ PRIVATE = {
     "models/_legacy.py": "tests/models/test_legacy.py",
     "models/_loading.py": "tests/models/test_checkpoints.py",
     "models/_trace.py": "tests/models/test_restorer.py",
+    "train/_mdf/game.py": "tests/train/test_mdf.py",
+    "train/_mdf/networks.py": "tests/train/test_mdf.py",
+    "train/_mdf/plan.py": "tests/train/test_mdf.py",
+    "train/_mdf/pyramid.py": "tests/train/test_mdf.py",
+    "train/_mdf/run.py": "tests/train/test_mdf.py",
+    "train/_mdf/task.py": "tests/train/test_mdf.py",
+    "train/_mdf/written_out.py": "tests/train/test_mdf.py",
 }
 # __init__ files that hold more than imports, and the test that covers them.
 SPEAKING_INITS = {

@@ -2,17 +2,21 @@
 
 from restorekit.train.ema import Ema
 from restorekit.train.fit import FitResult, fit
+from restorekit.train.mdf import MDFCurves, MDFFit, fit_mdf
 from restorekit.train.schedule import Schedule, constant, cosine, halve_every
 from restorekit.train.supervised import Step, supervised
 
 __all__ = [
     "Ema",
     "FitResult",
+    "MDFCurves",
+    "MDFFit",
     "Schedule",
     "Step",
     "constant",
     "cosine",
     "fit",
+    "fit_mdf",
     "halve_every",
     "supervised",
 ]

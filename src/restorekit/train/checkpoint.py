@@ -23,12 +23,15 @@ _UNREADABLE = (OSError, EOFError, RuntimeError, ValueError, KeyError, zipfile.Ba
 
 @dataclass
 class State:
-    """What a run changes: the weights, Adam's moments, the average, and the loss of every step done."""
+    """What a run changes: the weights, Adam's moments, the average, and the loss of every step done.
+
+    A run that notes several numbers of a step has a list of them for each loss.
+    """
 
     model: nn.Module
     optimizer: torch.optim.Optimizer
     ema: Ema | None
-    losses: list[float]
+    losses: list[Any]
 
     @property
     def step(self) -> int:
@@ -38,11 +41,15 @@ class State:
 
 @dataclass(frozen=True)
 class Checkpoints:
-    """Where a run keeps its state, how often, and by what it knows its own file; without a path nothing is kept."""
+    """Where a run keeps its state, how often, and by what it knows its own file; without a path nothing is kept.
+
+    The caller is the function that a message tells to call again.
+    """
 
     path: Path | None
     every: int
     settings: Settings
+    caller: str = "fit"
 
     def __post_init__(self) -> None:
         check_integer(self.every, "checkpoint_every", 1)
@@ -69,7 +76,7 @@ class Checkpoints:
         if self.path is None or not self.path.exists():
             return
         content = _read(self.path)
-        losses: list[float] = content["losses"].tolist()
+        losses: list[Any] = content["losses"].tolist()
         _check_layout(self.path, content["model"], state.model)
         _check_settings(self.path, content["settings"], self.settings(len(losses)))
         if len(losses) > steps:
@@ -86,7 +93,7 @@ class Checkpoints:
             return "no checkpoint was asked for"
         if not self.path.exists():
             return f"no checkpoint was written to {self.path} yet"
-        return f"call fit again to go on from {self.path}"
+        return f"call {self.caller} again to go on from {self.path}"
 
 
 def _read(path: Path) -> dict[str, Any]:

@@ -1,0 +1,1 @@
+"""Training of the discriminators that the MDF loss looks through, in parts."""
