@@ -65,6 +65,7 @@ def fit_mdf(
     iterations: int = 1000,
     max_side: int = 250,
     min_side: int = 25,
+    penalty_weight: float = 0.3,
     mixed_precision: Literal["bf16"] | None = None,
     checkpoint: str | Path | None = None,
     checkpoint_every: int = 500,
@@ -87,14 +88,16 @@ def fit_mdf(
     Args:
         image: Picture (1, 3, H, W) in [0, 1]; the training runs on its device. Or several of them: a batch, or a list
             of such pictures of any sizes, of which the iterations take one after the other.
-        task: "sisr", where nothing but the error of the enlargement is to be restored; "denoising", Gaussian noise of
-            sigma 50/255; "jpeg", quality 10. Or a function that maps pictures (1, 3, h, w) in [0, 1] to pictures of
-            the same shape, such as a composition of ``degrade``. One that takes a ``generator`` draws anew in every
-            step; another is asked once for each scale, so it must not draw.
+        task: "sisr", bicubic enlargement from between a half and a quarter of the size; "denoising", Gaussian noise of
+            sigma 25/255; "jpeg", quality 5 to 20; each drawn anew in every step. Or a function that maps pictures
+            (1, 3, h, w) in [0, 1] to pictures of the same shape, such as a composition of ``degrade``. One that takes a
+            ``generator`` draws anew in every step; another is asked once for each scale, so it must not draw.
         num_scales: Number of sizes, at least 2.
         iterations: Iterations for each scale: three steps of the discriminator and three of the generator.
         max_side: Longer side of the finest size in pixels; smaller pictures are not enlarged.
         min_side: Shorter side of the coarsest size in pixels, at least 11.
+        penalty_weight: Weight of the penalty on the discriminator's slope. The less, the more its last layer weighs in
+            the loss.
         mixed_precision: ``"bf16"`` runs the networks under bfloat16 autocast, with float32 weights.
         checkpoint: File to go on from if it exists, and to write. A function for ``task`` is compared by its ``repr``
             alone, without addresses.
@@ -122,13 +125,16 @@ def fit_mdf(
 
     Source:
         Mustafa et al., WACV 2022, section 3 (supplement, section 4.2, for several pictures), whose training code and
-        strengths of noise and JPEG were not published: those here are ours. Sizes, losses, weights and optimiser are
-        those of SinGAN's code (Shaham et al., ICCV 2019); there, the number of scales follows from a ratio near 0.75,
-        here the ratio from the number, and there are 2000 iterations for each, where the counters in the published
-        discriminators tell of 1000 (3000 for JPEG). The first scale restores the coarsest picture from one step
-        smaller, not from noise. Training is in [-1, 1]; afterwards, the range goes into the first convolution.
+        strengths of noise and JPEG were not published: those here are ours. For super-resolution the authors add
+        nothing to the enlargement from scale to scale (here: ``degrade.Identity()``); then generators came to know the
+        picture by heart, and the loss answered to brightness rather than to blur. Sizes, losses and optimiser are those
+        of SinGAN's code (Shaham et al., ICCV 2019), but for the weight of the penalty, 0.1 there, with which noise
+        could not be turned into a picture by the denoising loss; there, the number of scales follows from a ratio near
+        0.75, here the ratio from the number, and there are 2000 iterations for each, where the counters in the
+        published discriminators tell of 1000 (3000 for JPEG). The first scale restores the coarsest picture from one
+        step smaller, not from noise. Training is in [-1, 1]; afterwards, the range goes into the first convolution.
     """
-    plan = Plan(num_scales, iterations, max_side, min_side, mixed_precision, seed)
+    plan = Plan(num_scales, iterations, max_side, min_side, penalty_weight, mixed_precision, seed)
     pictures, distortion = seed_pictures(image), make_task(task)
     pyramids = plan.pyramids(pictures)
     _try_out(distortion, pyramids)
@@ -137,8 +143,8 @@ def fit_mdf(
     networks = Networks(num_scales, seed).to(pictures[0].device)
     state = State(networks, torch.optim.Adam(networks.parameters(), lr=LEARNING_RATE, betas=BETAS), None, [])
     with Interrupt() as interrupt:
-        bf16 = mixed_precision == "bf16"
-        run = Run(networks, pyramids, distortion, iterations, seed, bf16, checkpoints, interrupt, progress)
+        game = (penalty_weight, seed, mixed_precision == "bf16")
+        run = Run(networks, pyramids, distortion, iterations, *game, checkpoints, interrupt, progress)
         checkpoints.resume(state, steps=run.steps)
         run.go(state)
     return MDFFit(tuple(map(for_unit_range, networks.discriminators)), _curves(state, iterations))

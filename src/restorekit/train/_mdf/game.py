@@ -10,7 +10,6 @@ from torch import Tensor, nn
 
 from restorekit.train._mdf.written_out import written_out_norms
 
-PENALTY_WEIGHT = 0.1
 FIDELITY_WEIGHT = 10.0
 
 
@@ -28,6 +27,7 @@ class Game:
     discriminator: nn.Module
     generator: nn.Module
     optimizer: torch.optim.Optimizer
+    penalty_weight: float
     bf16: bool
 
     def fake(self, x: Tensor) -> Tensor:
@@ -39,7 +39,7 @@ class Game:
         """One step of the discriminator; the distance of its mean scores, and the penalty on its slope."""
         distance = self._score(real) - self._score(fake)
         penalty = self._penalty(torch.lerp(fake, real, share))
-        self._step(PENALTY_WEIGHT * penalty - distance)
+        self._step(self.penalty_weight * penalty - distance)
         return distance.detach(), penalty.detach()
 
     def restore(self, x: Tensor, real: Tensor) -> Tensor:

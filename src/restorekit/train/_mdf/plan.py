@@ -2,13 +2,14 @@
 
 import dataclasses
 import hashlib
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from restorekit._check import check_batch, check_integer
+from restorekit._check import check_batch, check_integer, check_interval
 from restorekit.models import SinGANDiscriminator
 from restorekit.train._mdf.pyramid import Pyramid, make_pyramid
 from restorekit.train._mdf.task import Task
@@ -23,6 +24,7 @@ class Plan:
     iterations: int
     max_side: int
     min_side: int
+    penalty_weight: float
     mixed_precision: str | None
     seed: int
 
@@ -31,6 +33,7 @@ class Plan:
         check_integer(self.iterations, "iterations", 1)
         check_integer(self.min_side, "min_side", SinGANDiscriminator.minimum_side)
         check_integer(self.max_side, "max_side", self.min_side)
+        check_interval(self.penalty_weight, "penalty_weight", 0, sys.float_info.max)
         check_integer(self.seed, "seed", 0)
         if self.mixed_precision not in (None, "bf16"):
             raise ValueError(f"mixed_precision must be 'bf16' or None, got {self.mixed_precision!r}")

@@ -38,6 +38,7 @@ class Run:
     pyramids: Sequence[Pyramid]  # one for each seed picture
     task: Task
     iterations: int
+    penalty_weight: float
     seed: int
     bf16: bool
     checkpoints: Checkpoints
@@ -62,9 +63,8 @@ class Run:
             self.networks.open(scale)
             state.optimizer.state.clear()  # nobody needs the moments of the scale before
         self.networks.train_only(scale)
-        game = Game(
-            self.networks.discriminators[scale], self.networks.generators[scale], state.optimizer, bf16=self.bf16
-        )
+        pair = self.networks.discriminators[scale], self.networks.generators[scale]
+        game = Game(*pair, state.optimizer, self.penalty_weight, bf16=self.bf16)
         fixed = None if self.task.draws else [self._input(scale, pyramid, _INPUT_TAG) for pyramid in self.pyramids]
         for number in range(state.step, (scale + 1) * self.iterations):
             self._set_rate(state.optimizer, number - scale * self.iterations)

@@ -3,24 +3,20 @@
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import partial
 
 import torch
 from torch import Tensor
 
-from restorekit.degrade import gaussian_noise, jpeg
+from restorekit.degrade import Distortion
 from restorekit.degrade._functions import takes_generator
-
-NOISE_SIGMA = 50 / 255
-JPEG_QUALITY = 10
 
 Function = Callable[..., Tensor]
 
-# Only the error of the enlargement from scale to scale is left for super-resolution.
-NAMED: Mapping[str, Function | None] = {
-    "sisr": None,
-    "denoising": partial(gaussian_noise, level=NOISE_SIGMA, clip=False),
-    "jpeg": partial(jpeg, quality=JPEG_QUALITY),
+# All draw anew in every step: a generator that knows the one distorted picture by heart would leave nothing to be seen.
+NAMED: Mapping[str, Function] = {
+    "sisr": Distortion("low_pass", (1 / 4, 1 / 2), options={"kernel": "bicubic", "antialias": True}),
+    "denoising": Distortion("gaussian_noise", 25 / 255, options={"clip": False}),
+    "jpeg": Distortion("jpeg", (5, 20), decimals=0),
 }
 
 
@@ -29,13 +25,11 @@ class Task:
     """A distortion of pictures in [0, 1], applied to pictures in [-1, 1]."""
 
     name: str
-    function: Function | None
+    function: Function
     draws: bool
 
     def __call__(self, x: Tensor, generator: torch.Generator) -> Tensor:
         """Distort pictures (1, 3, h, w); one that draws does so from the generator."""
-        if self.function is None:
-            return x
         picture = ((x + 1) / 2).clamp(0, 1)
         out = self.function(picture, generator=generator) if self.draws else self.function(picture)
         if not isinstance(out, Tensor) or not out.is_floating_point():
@@ -54,8 +48,7 @@ def make_task(task: str | Function) -> Task:
     if isinstance(task, str):
         if task not in NAMED:
             raise ValueError(f"task must be one of {', '.join(NAMED)} or a function of a picture, got {task!r}")
-        function = NAMED[task]
-        return Task(task, function, function is not None and _draws(function))
+        return Task(task, NAMED[task], draws=True)
     if not callable(task):
         raise TypeError(f"task must be a name or a function of a picture, got {type(task).__name__}")
     return Task(re.sub(r" at 0x[0-9a-fA-F]+", "", repr(task)), task, _draws(task))
