@@ -51,6 +51,7 @@ PRIVATE = {
     "layers/_skeleton.py": "tests/layers/test_conversion.py",
     "losses/_frozen.py": "tests/losses/test_vgg.py",
     "losses/_reduction.py": "tests/losses/test_charbonnier.py",
+    "losses/_scale.py": "tests/losses/test_mdf.py",
     "metrics/_natural_scene.py": "tests/metrics/test_niqe.py",
     "metrics/_prepare.py": "tests/metrics/test_psnr.py",
     "metrics/_similarity.py": "tests/metrics/test_ssim.py",

@@ -5,6 +5,7 @@ from restorekit.losses.emd import EMDLoss
 from restorekit.losses.gan import GANLoss, gradient_penalty
 from restorekit.losses.lpips import LPIPSLoss
 from restorekit.losses.masked import MaskedLoss, masked_loss
+from restorekit.losses.mdf import MDFFeatures, MDFLoss
 from restorekit.losses.mix import MixLoss, mix_loss
 from restorekit.losses.sdam import SDAMLoss
 from restorekit.losses.ssim import MSSSIMLoss, SSIMLoss
@@ -16,6 +17,8 @@ __all__ = [
     "EMDLoss",
     "GANLoss",
     "LPIPSLoss",
+    "MDFFeatures",
+    "MDFLoss",
     "MSSSIMLoss",
     "MaskedLoss",
     "MixLoss",

@@ -57,7 +57,7 @@ def masked_loss(
     """
     check_pair(prediction, target)
     _check(loss, reduction)
-    kept = _enlarged(mask, prediction)
+    kept = enlarged_mask(mask, prediction)
     seen = (torch.where(kept, x, 0) for x in (prediction, target))
     return loss(*seen) if reduction == "mean" else _mean_of_kept(loss(*seen, reduction="none"), kept)
 
@@ -116,7 +116,7 @@ def _check(loss: Callable[..., Tensor], reduction: Reduction) -> None:
         raise TypeError(f"loss must be a function of prediction and target, got {type(loss).__name__}")
 
 
-def _enlarged(mask: Tensor, prediction: Tensor) -> Tensor:
+def enlarged_mask(mask: Tensor, prediction: Tensor) -> Tensor:
     """The mask as bool at the size of the pictures, (N, 1, H, W)."""
     if not isinstance(mask, Tensor) or mask.is_complex():
         got = mask.dtype if isinstance(mask, Tensor) else type(mask).__name__

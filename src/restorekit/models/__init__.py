@@ -2,6 +2,7 @@
 
 from restorekit.models.carn import CARN, carn, carn_m
 from restorekit.models.checkpoints import load_checkpoint, load_weights, save_weights
+from restorekit.models.discriminator_files import load_discriminators, save_discriminators
 from restorekit.models.discriminators import MultiScaleDiscriminator, PatchDiscriminator, VGGDiscriminator
 from restorekit.models.dncnn import DnCNN, dncnn
 from restorekit.models.download import download_trunk
@@ -82,6 +83,7 @@ __all__ = [
     "idr",
     "list_models",
     "load_checkpoint",
+    "load_discriminators",
     "load_trunk",
     "load_weights",
     "mepsnet",
@@ -95,6 +97,7 @@ __all__ = [
     "restormer",
     "ridnet",
     "rnan",
+    "save_discriminators",
     "save_weights",
     "sparse_resnet",
     "srcnn",

@@ -50,7 +50,8 @@ def read_tensors(path: str | PathLike[str]) -> tuple[dict[str, Tensor], dict[str
     """Read the tensors of a safetensors or PyTorch file onto the CPU, without running anything from it.
 
     Returns:
-        Tensors by name, without wrapping containers and without a common prefix, and the file's metadata.
+        Tensors by name, without wrapping containers and without a common prefix, and the file's metadata. Those of a
+        list of state dicts are named "<index>.<key>".
     """
     path = Path(path)
     if path.is_dir():
@@ -87,6 +88,8 @@ def _read_torch(path: Path) -> dict[str, Tensor]:
         raise ValueError(
             f"{path} is no readable checkpoint (safetensors, or torch.save of tensors): {error}"
         ) from error
+    if isinstance(content, list | tuple) and content and all(isinstance(part, Mapping) for part in content):
+        content = {f"{i}.{key}": value for i, part in enumerate(content) for key, value in part.items()}
     for name in _CONTAINERS:
         if isinstance(content, Mapping) and isinstance(content.get(name), Mapping):
             content = content[name]

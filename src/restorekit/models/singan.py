@@ -10,16 +10,14 @@ from restorekit._check import check_batch, check_integer
 from restorekit.models.network import Network, record
 
 
-class _Block(nn.Module):
+class _Block(nn.Sequential):
     """Convolution without padding, BatchNorm, LeakyReLU."""
 
     def __init__(self, in_channels: int, out_channels: int) -> None:
         super().__init__()
         self.conv = nn.Conv2d(in_channels, out_channels, 3)
         self.norm = nn.BatchNorm2d(out_channels)
-
-    def forward(self, x: Tensor) -> Tensor:
-        return F.leaky_relu(self.norm(self.conv(x)), 0.2)
+        self.activation = nn.LeakyReLU(0.2)
 
 
 class _Stack(Network):
