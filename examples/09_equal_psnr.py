@@ -14,11 +14,12 @@ from pathlib import Path
 import torch
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure, SubFigure
+from PIL import Image
 from skimage import data
 from torch import Tensor, nn
 
 from restorekit.degrade import at_psnr
-from restorekit.image import read_image, to_tensor
+from restorekit.image import to_image, to_tensor
 from restorekit.losses import MDFLoss, MSSSIMLoss, SSIMLoss
 
 FAMILIES = ("blur", "noise", "grating", "contrast", "brightness")
@@ -28,16 +29,16 @@ LEVELS = (20, 22.5, 25, 27.5, 30, 32.5, 35, 37.5, 40)
 COLOURS = dict(zip(FAMILIES, ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00"), strict=True))
 MARKS = dict(zip(FAMILIES, "osD^v", strict=True))
 
-Loss = Callable[[Tensor, Tensor], Tensor]
+Loss = Callable[..., Tensor]  # of a picture, and the true one or what a loss has seen of it
 Pictures = dict[str, dict[float, Tensor]]  # by family and dB; what cannot be reached is missing
 Curves = dict[str, dict[float, float]]
 
 
 def photograph(path: Path | None, side: int) -> Tensor:
     """The middle of a photograph, (1, 3, side, side) or less."""
-    picture = to_tensor(data.chelsea()) if path is None else read_image(path)
+    picture = to_tensor(data.chelsea() if path is None else Image.open(path).convert("RGB"))
     top, left = (max(0, (size - side) // 2) for size in picture.shape[-2:])
-    return picture[:, :3, top : top + side, left : left + side].clone()
+    return picture[..., top : top + side, left : left + side].contiguous()
 
 
 def distorted(picture: Tensor, levels: tuple[float, ...]) -> Pictures:
@@ -63,8 +64,9 @@ def losses(own: Path | None) -> dict[str, Loss]:
 @torch.inference_mode()
 def curves(loss: Loss, pictures: Pictures, original: Tensor) -> Curves:
     """The loss of every picture."""
+    target = loss.features(original) if isinstance(loss, MDFLoss) else original  # looked at once, compared often
     return {
-        family: {level: loss(picture, original).item() for level, picture in rows.items()}
+        family: {level: loss(picture, target).item() for level, picture in rows.items()}
         for family, rows in pictures.items()
     }
 
@@ -78,13 +80,13 @@ def ranking(found: Curves, level: float) -> list[str]:
 def table(measured: dict[str, Curves], levels: tuple[float, ...]) -> None:
     """Print which family costs most, and how many times the second."""
     print("Ranked first, and how many times the loss of the second:")
-    print(f"{'':<16}" + "".join(f"{f'{level:g} dB':<18}" for level in levels))
-    for name, found in measured.items():
+    print(f"{'':<9}" + "".join(f"{name:<17}" for name in measured).rstrip())
+    for level in levels:
         cells = []
-        for level in levels:
+        for found in measured.values():
             first, second = ranking(found, level)[:2]
             cells.append(f"{first} {found[first][level] / found[second][level]:.2f}")
-        print(f"{name:<16}" + "".join(f"{cell:<18}" for cell in cells).rstrip())
+        print(f"{f'{level:g} dB':<9}" + "".join(f"{cell:<17}" for cell in cells).rstrip())
 
 
 def draw_pictures(area: SubFigure, pictures: Pictures, original: Tensor) -> None:
@@ -107,7 +109,7 @@ def show(axis: Axes, picture: Tensor | None, title: str) -> None:
     if picture is None:
         axis.text(0.5, 0.5, "cannot be\nreached", ha="center", va="center", transform=axis.transAxes)
     else:
-        axis.imshow(picture[0].movedim(0, -1).expand(-1, -1, 3))
+        axis.imshow(to_image(picture))
 
 
 def draw_curves(area: SubFigure, measured: dict[str, Curves]) -> None:
@@ -118,6 +120,7 @@ def draw_curves(area: SubFigure, measured: dict[str, Curves]) -> None:
         for family, row in found.items():
             axis.semilogy(list(row), list(row.values()), marker=MARKS[family], color=COLOURS[family], label=family)
         axis.set_title(name, fontsize=13)
+        axis.set_xticks(SHOWN)
         axis.grid(which="major", color="0.9")
         axis.tick_params(which="both", labelsize=9)
     area.supxlabel("PSNR, dB")
@@ -129,7 +132,7 @@ def main() -> None:
     """Distort, measure, print, draw."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--image", type=Path, help="photograph (default: a cat from scikit-image)")
-    parser.add_argument("--side", type=int, default=192, help="pixels of its middle, 161 or more (default: %(default)s)")
+    parser.add_argument("--side", type=int, default=192, help="of its middle, 161 or more (default: %(default)s)")
     parser.add_argument("--levels", type=float, nargs="+", default=LEVELS, help="PSNR in dB (default: 20 to 40)")
     parser.add_argument("--discriminators", type=Path, help="file of your own to use for the MDF loss")
     parser.add_argument("--out", default="equal_psnr.png", help="picture to write (default: %(default)s)")

@@ -13,10 +13,11 @@ from pathlib import Path
 import torch
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure, SubFigure
+from PIL import Image
 from skimage import data
 from torch import Tensor, nn
 
-from restorekit.image import read_image, to_tensor
+from restorekit.image import resize, to_image, to_tensor
 from restorekit.losses import MDFLoss, SSIMLoss
 from restorekit.metrics import psnr
 
@@ -30,10 +31,11 @@ Loss = Callable[[Tensor, Tensor], Tensor]
 
 
 def photograph(path: Path | None, side: int) -> Tensor:
-    """The middle of a photograph, (1, 3, side, side) or less."""
-    picture = to_tensor(data.chelsea()) if path is None else read_image(path)
-    top, left = (max(0, (size - side) // 2) for size in picture.shape[-2:])
-    return picture[:, :3, top : top + side, left : left + side].clone()
+    """The middle square of a photograph, made small: (1, 3, side, side)."""
+    picture = to_tensor(data.chelsea() if path is None else Image.open(path).convert("RGB"))
+    square = min(picture.shape[-2:])
+    top, left = ((size - square) // 2 for size in picture.shape[-2:])
+    return resize(picture[..., top : top + square, left : left + square], size=(side, side)).clamp(0, 1)
 
 
 def losses(own: Path | None) -> dict[str, Loss]:
@@ -70,7 +72,7 @@ def table(curves: dict[str, list[float]]) -> None:
 
 def show(axis: Axes, picture: Tensor) -> None:
     """One picture without ticks."""
-    axis.imshow(picture[0].clamp(0, 1).movedim(0, -1).expand(-1, -1, 3), interpolation="nearest")
+    axis.imshow(to_image(picture), interpolation="nearest")
     axis.set(xticks=[], yticks=[])
 
 
@@ -102,7 +104,9 @@ def main() -> None:
     """Descend, print, draw."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--image", type=Path, help="photograph (default: a cat from scikit-image)")
-    parser.add_argument("--side", type=int, default=96, help="pixels of its middle, 11 or more (default: %(default)s)")
+    parser.add_argument(
+        "--side", type=int, default=96, help="pixels that it is made of, 11 or more (default: %(default)s)"
+    )
     parser.add_argument("--discriminators", type=Path, help="file of your own to use for the MDF loss")
     parser.add_argument("--out", default="optimise_the_pixels.png", help="picture to write (default: %(default)s)")
     options = parser.parse_args()
