@@ -35,6 +35,7 @@ SIGMA = 25 / 255
 SIDE = 164  # pixels of a patch of the true picture
 BATCH_SIZE = 1  # such a patch has the pixels of a dozen of the usual size
 LEARNING_RATE = 1e-3
+DEVICE = "cuda" if torch.cuda.is_available() else "cpu"  # where fit trains
 
 Loss = Callable[[Tensor, Tensor], Tensor]
 
@@ -137,6 +138,11 @@ class Bench:
             return MDFLoss.from_pretrained(self.task.name, num_scales=num_scales, reduction=reduction)
         return MDFLoss.from_file(self.options.discriminators, num_scales=num_scales, reduction=reduction)
 
+    def mdf_to_train_with(self, *, num_scales: int = 8) -> MDFLoss:
+        """The same where the networks are trained, in the type that was chosen."""
+        dtype = torch.bfloat16 if self.options.bfloat16 else torch.float32
+        return self.mdf(num_scales=num_scales).to(DEVICE, dtype)
+
     @cached_property
     def metrics(self) -> dict[str, Loss]:
         """What is measured besides PSNR and SSIM."""
@@ -198,20 +204,11 @@ def losses(bench: Bench) -> dict[str, Loss]:
         "SSIM": SSIMLoss(),
         "MS-SSIM": MSSSIMLoss(),
         "MS-SSIM+L1": MixLoss(),
-        "MDF": bench.mdf(),
+        "MDF": bench.mdf_to_train_with(),
     }
     if bench.options.lpips:
         found["LPIPS"] = LPIPSLoss(load_network(*bench.options.lpips))
-    return {name: placed(loss, bfloat16=bench.options.bfloat16 and name == "MDF") for name, loss in found.items()}
-
-
-def placed(loss: nn.Module, *, bfloat16: bool) -> Loss:
-    """The loss where the networks are trained, computed in bfloat16 if wanted."""
-    loss = loss.to("cuda" if torch.cuda.is_available() else "cpu")
-    if not bfloat16:
-        return loss
-    loss = loss.to(torch.bfloat16)
-    return lambda prediction, target: loss(prediction.bfloat16(), target.bfloat16()).float()
+    return {name: loss.to(DEVICE) for name, loss in found.items()}
 
 
 def compare_losses(bench: Bench, names: Sequence[str] | None, seeds: int) -> None:
@@ -240,11 +237,11 @@ def table(found: Mapping[str, Sequence[Evaluation]]) -> str:
     return "\n".join(lines)
 
 
-def parser(description: str | None, work: str) -> argparse.ArgumentParser:
+def parser(description: str | None, *, work: str, seeds: int) -> argparse.ArgumentParser:
     """The options that this example shares with the ablations."""
     out = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
-    out.add_argument("--steps", type=int, default=1000, help="training steps of a run (default: %(default)s)")
-    out.add_argument("--seeds", type=int, default=2, help="runs of each kind, by seed (default: %(default)s)")
+    out.add_argument("--steps", type=int, default=800, help="training steps of a run (default: %(default)s)")
+    out.add_argument("--seeds", type=int, default=seeds, help="runs of each kind, by seed (default: %(default)s)")
     out.add_argument("--train", type=Path, help="folder of training pictures (default: some from scikit-image)")
     out.add_argument("--test", type=Path, help="folder of true pictures (default: photographs from scikit-image)")
     out.add_argument("--side", type=int, default=256, help="most pixels of a default photograph's side")
@@ -257,7 +254,7 @@ def parser(description: str | None, work: str) -> argparse.ArgumentParser:
 
 def main() -> None:
     """Train, compare, write."""
-    options = parser(__doc__, "comparison")
+    options = parser(__doc__, work="comparison", seeds=2)
     options.add_argument("--tasks", nargs="+", choices=TASKS, default=list(TASKS), help="(default: both)")
     options.add_argument("--losses", nargs="+", help="(default: all)")
     chosen = options.parse_args()
