@@ -34,7 +34,7 @@ from restorekit.train import cosine, fit, supervised
 SIGMA = 25 / 255
 SIDE = 164  # pixels of a patch of the true picture
 BATCH_SIZE = 1  # such a patch has the pixels of a dozen of the usual size
-LEARNING_RATE = 1e-3
+LEARNING_RATE = 2e-3
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"  # where fit trains
 
 Loss = Callable[[Tensor, Tensor], Tensor]

@@ -70,6 +70,8 @@ def by_pictures(bench: "comparison.Bench", most: int, iterations: int, side: int
 def first_pictures(folder: Path | None, count: int) -> list[Tensor]:
     """The first training pictures, (1, 3, H, W)."""
     pictures = comparison.training_pictures(folder)
+    if len(pictures) < count:
+        raise SystemExit(f"--pictures {count} needs as many training pictures, there are {len(pictures)}")
     if isinstance(pictures, ImageFolder):
         return [pictures[index][None] for index in range(count)]
     return [to_tensor(pixels).expand(-1, 3, -1, -1) for pixels in pictures[:count]]
@@ -89,7 +91,10 @@ def draw(sweeps: Mapping[str, Found], before: Evaluation, metrics: Sequence[str]
         for axis, metric in zip(axes, metrics, strict=True):
             curve(axis, found, metric)
             axis.axhline(before.mean(metric), color="grey", linestyle=":", label="bicubic")
-            axis.set_xscale("log" if "lambda" in label else "linear")
+            if label == "lambda":
+                axis.set_xscale("log")
+            else:
+                axis.set_xticks(list(found))
         axes[-1].set_xlabel(label)
     for axis, metric in zip(grid[:, 0], metrics, strict=True):
         axis.set_ylabel("PSNR, dB" if metric == "psnr" else f"{metric} (less is better)")
