@@ -28,7 +28,7 @@ from restorekit.evaluation import Evaluation, compare, evaluate
 from restorekit.image import resize, write_image
 from restorekit.losses import LPIPSLoss, MDFLoss, MixLoss, MSSSIMLoss, SSIMLoss
 from restorekit.metrics import LPIPS, load_lpips, lpips, ms_ssim
-from restorekit.models import dncnn, edsr, load_trunk
+from restorekit.models import EDSR, dncnn, edsr, load_trunk
 from restorekit.train import cosine, fit, supervised
 
 SIGMA = 25 / 255
@@ -43,6 +43,36 @@ Loss = Callable[[Tensor, Tensor], Tensor]
 def add_noise(lq: Tensor, hq: Tensor, *, generator: Generator | None = None) -> tuple[Tensor, Tensor]:
     """Noise as a picture of 8 bits holds it, drawn anew for every batch."""
     return (gaussian_noise(lq, SIGMA, generator=generator) * 255).round() / 255, hq
+
+
+class Skip(nn.Module):
+    """A network that is added to the enlarged picture, as DnCNN is to its own."""
+
+    def __init__(self, network: EDSR) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.network(x) + resize(x, self.network.scale)
+
+
+def denoiser() -> nn.Module:
+    """A small DnCNN that leaves its picture as it is until it is trained."""
+    network = dncnn(8, in_channels=3, channels=32, batch_norm=False)  # small batches train better without
+    return silent(network, network.exit)
+
+
+def enlarger() -> nn.Module:
+    """A small EDSR that enlarges as bicubic interpolation does until it is trained."""
+    network = edsr(4, channels=32, blocks=4, mean=(0, 0, 0))
+    return silent(Skip(network), network.exit)
+
+
+def silent(model: nn.Module, last: nn.Conv2d) -> nn.Module:
+    """Let all losses begin with a fair picture; from a wild one, MS-SSIM has no gradient, and MDF hardly a way out."""
+    nn.init.zeros_(last.weight)
+    nn.init.zeros_(last.bias)
+    return model
 
 
 @dataclass(frozen=True)
@@ -62,7 +92,7 @@ DENOISING = Task(
     name="denoising",
     title="A small DnCNN, noise of 25/255",
     scale=1,
-    network=lambda: dncnn(8, in_channels=3, channels=32, batch_norm=False),  # small batches train better without
+    network=denoiser,
     augment=add_noise,
     before="Noisy",
     untrained=lambda x: x,
@@ -71,7 +101,7 @@ SISR = Task(
     name="sisr",
     title="A small EDSR, enlarging 4 times",
     scale=4,
-    network=lambda: edsr(4, channels=32, blocks=4),
+    network=enlarger,
     augment=None,
     before="Bicubic",
     untrained=lambda x: resize(x, 4),
@@ -123,7 +153,7 @@ class Bench:
     def judge(self, model: nn.Module | Callable[[Tensor], Tensor], kept: Path | None = None) -> Evaluation:
         """Scores on the test pictures; what comes out is written to the folder ``kept``."""
         return evaluate(
-            model,
+            model.forward if isinstance(model, nn.Module) else model,  # Skip is none of the library's restorers
             self.test_set,
             scale=self.task.scale,
             protocol="rgb",
