@@ -20,6 +20,7 @@ if TYPE_CHECKING:
         metrics,
         models,
         train,
+        weights,
     )
 
 __version__ = "0.1.0"
@@ -37,6 +38,7 @@ __all__ = [
     "metrics",
     "models",
     "train",
+    "weights",
 ]
 
 

@@ -13,6 +13,7 @@ import skimage.data
 import tifffile
 import torch
 from PIL import Image
+from safetensors.torch import save_file
 
 from restorekit.image.files import MAX_PIXELS, atomic_path, picture_size, read_image, write_image
 
@@ -248,6 +249,17 @@ def test_permissions_and_links(tmp_path):
     assert (tmp_path / "link.png").is_symlink()
     assert (tmp_path / "a.png").stat().st_mode & 0o777 == 0o600
     assert read_image(tmp_path / "a.png").tolist() == [[255, 255], [255, 255]]
+
+
+def test_a_writer_that_brings_a_file_of_its_own_changes_no_permissions(tmp_path):
+    previous = os.umask(0o022)
+    try:
+        with atomic_path(tmp_path / "a.safetensors") as beside:
+            save_file({"a": torch.zeros(2)}, beside)
+            beside.chmod(0o600)  # as some versions of safetensors leave it
+    finally:
+        os.umask(previous)
+    assert (tmp_path / "a.safetensors").stat().st_mode & 0o777 == 0o644
 
 
 def test_long_names_and_relative_paths(tmp_path, monkeypatch):

@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -76,7 +77,9 @@ def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
     try:
         if target.exists():
             shutil.copymode(target, beside)
+        mode = stat.S_IMODE(beside.stat().st_mode)
         yield beside
+        beside.chmod(mode)  # safetensors puts a file of its own there, for the user alone
         with beside.open("r+b") as file:
             os.fsync(file.fileno())
         beside.replace(target)

@@ -19,6 +19,7 @@ from restorekit.models.singan import SinGANDiscriminator
 from restorekit.weights.shipped import shipped
 
 MINIMUM_SIDE = SinGANDiscriminator.minimum_side
+TASKS = ("sisr", "denoising", "jpeg")  # discriminators for these come with the library
 
 # what is seen of the prediction, how it differs from the target in float32 or wider, and the factor of their mean
 _Difference = tuple[Tensor, Tensor, float]
@@ -166,6 +167,8 @@ class MDFLoss(nn.Module):
         Raises:
             ValueError: An unknown task, or a wrong option.
         """
+        if task not in TASKS:
+            raise ValueError(f"task must be one of {', '.join(TASKS)}, got {task!r}; train.fit_mdf trains for others")
         return cls.from_file(
             shipped(f"mdf_{task}"),
             num_scales=num_scales,
