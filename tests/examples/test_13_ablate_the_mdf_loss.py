@@ -23,7 +23,7 @@ def test_three_sweeps(tmp_path):
     arguments += ["--discriminators", "eyes.safetensors", "--sweeps", "scales", "weight", "pictures"]
     arguments += ["--pictures", "1", "--iterations", "1", "--seed-side", "32"]
     command = [sys.executable, "-W", "error", EXAMPLE, *arguments]
-    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=300, check=False)
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=900, check=False)
     assert done.returncode == 0, done.stderr
     runs = {path.name for path in (tmp_path / "here" / "sisr").glob("*.ckpt")}
     scales = {f"MDF-{count}-scales-0.ckpt" for count in (1, 2, 3, 5, 7)} | {"MDF-0.ckpt"}
