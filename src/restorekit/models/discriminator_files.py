@@ -38,7 +38,7 @@ def save_discriminators(
     Args:
         discriminators: From the coarsest scale to the finest, at most 64, on any device.
         path: Target with the suffix ``.safetensors``.
-        half: Store float16, which halves the file. Counters stay as they are.
+        half: Store the kernels in float16, which halves the file; biases and norms, 1 % of it, stay exact.
         metadata: Words to keep in the file beside its own, such as the task it was trained for.
 
     Raises:
@@ -97,7 +97,7 @@ def _stored(tensor: Tensor, key: str, half: bool) -> Tensor:
         return tensor
     if not tensor.isfinite().all():
         raise ValueError(f"{key} holds a value that is not finite; train again from before it went wrong")
-    if half:
+    if half and tensor.ndim == 4:
         tensor = tensor.half()
         if not tensor.isfinite().all():
             raise ValueError(f"{key} holds a value too large for float16 (65504); save it with half=False")
