@@ -88,5 +88,5 @@ def _fingerprint(pictures: Sequence[Tensor]) -> str:
     digest = hashlib.blake2b(digest_size=16)
     for picture in pictures:
         digest.update(repr(tuple(picture.shape)).encode())
-        digest.update(picture.cpu().reshape(-1).numpy())
+        digest.update(picture.cpu().reshape(-1).numpy().data)
     return digest.hexdigest()
