@@ -81,15 +81,17 @@ def test_shipped_discriminators_and_the_rival(tmp_path):
         assert len(picture.convert("RGB").resize((200, 200)).getcolors(40000)) > 500  # not blank
 
 
-def test_a_folder_and_discriminators_of_your_own(tmp_path):
+def test_a_folder_and_discriminators_of_your_own(example, tmp_path, monkeypatch, capsys):
     (tmp_path / "mine").mkdir()
     for left in (0, 100, 200, 300):
         write_image(tmp_path / "mine" / f"{left}.png", data.chelsea()[100:140, left : left + 40])
     save_discriminators([SinGANDiscriminator(channels=2).eval() for _ in range(8)], tmp_path / "own.safetensors")
     options = ("--side", "40", "--rival", "0", "--discriminators", "own.safetensors")
-    done = _run(tmp_path, "--folder", "mine", *options)
-    assert done.returncode == 0, done.stderr
-    assert "of 4 crops" in done.stdout
-    assert "Rival" not in done.stdout
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "argv", [str(EXAMPLE), "--folder", "mine", *options])  # a process more would import again
+    example["main"]()
+    printed = capsys.readouterr().out
+    assert "of 4 crops" in printed
+    assert "Rival" not in printed
     with Image.open(tmp_path / "what_discriminators_see.png") as picture:
         assert picture.size == (800, 640)

@@ -25,7 +25,7 @@ _UNREADABLE = (OSError, EOFError, RuntimeError, ValueError, KeyError, zipfile.Ba
 class State:
     """What a run changes: the weights, Adam's moments, the average, and the loss of every step done.
 
-    A run that notes several numbers of a step has a list of them for each loss.
+    Of a run that notes several numbers in a step, each entry of ``losses`` is a list of them.
     """
 
     model: nn.Module

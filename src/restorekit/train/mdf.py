@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import Literal
 
@@ -94,7 +95,7 @@ def fit_mdf(
             ``generator`` draws anew in every step; another is asked once for each scale, so it must not draw.
         num_scales: Number of sizes, at least 2.
         iterations: Iterations for each scale: three steps of the discriminator and three of the generator.
-        max_side: Longer side of the finest size in pixels; smaller pictures are not enlarged.
+        max_side: Longer side of the finest size in pixels, at least ``min_side``; smaller pictures are not enlarged.
         min_side: Shorter side of the coarsest size in pixels, at least 11.
         penalty_weight: Weight of the penalty on the discriminator's slope. The less, the more its last layer weighs in
             the loss.
@@ -113,8 +114,8 @@ def fit_mdf(
         TypeError: If ``image`` is no floating-point picture or list of them, or ``task`` neither a name nor a function
             of pictures.
         ValueError: If a picture is not RGB, not finite numbers in [0, 1], or too small for the sizes, the task is
-            unknown or changes a picture's size, a setting is out of range, or the checkpoint is damaged or belongs to
-            another run.
+            unknown, changes a picture's size or makes NaN of it, a setting is out of range, or the checkpoint is
+            damaged or belongs to another run.
         OSError: If the checkpoint's folder does not exist, or writing it fails; the file before stays.
         FloatingPointError: If a loss is not finite, or a weight when a checkpoint is due; the checkpoint stays.
 
@@ -153,9 +154,10 @@ def fit_mdf(
 def _try_out(task: Task, pyramids: Sequence[Pyramid]) -> None:
     """Let the task run at every size: what is wrong with it must not show after hours."""
     with torch.no_grad():
-        for pyramid in pyramids:
-            for level in pyramid.levels:
-                task(level, seeded(0))
+        for level in chain.from_iterable(pyramid.levels for pyramid in pyramids):
+            if not bool(task(level, seeded(0)).isfinite().all()):
+                size = tuple(level.shape[-2:])
+                raise ValueError(f"task must return finite numbers, {task.name} made others from a picture of {size}")
 
 
 def _curves(state: State, iterations: int) -> tuple[MDFCurves, ...]:

@@ -51,7 +51,7 @@ class Plan:
 def seed_pictures(image: Tensor | Sequence[Tensor]) -> list[Tensor]:
     """The seed pictures one by one, (1, 3, H, W) in float32."""
     if isinstance(image, Tensor):
-        check_batch(image, "image", channels=3)
+        _check_colour(image, "image")
         pictures = [image[i : i + 1] for i in range(len(image))]
     elif isinstance(image, Sequence) and not isinstance(image, str) and len(image) > 0:
         pictures = list(image)
@@ -64,7 +64,7 @@ def seed_pictures(image: Tensor | Sequence[Tensor]) -> list[Tensor]:
 
 
 def _check_picture(picture: Tensor, name: str, device: torch.device) -> None:
-    check_batch(picture, name, channels=3)
+    _check_colour(picture, name)
     if len(picture) != 1:
         raise ValueError(f"{name} must be one picture (1, 3, H, W), got shape {tuple(picture.shape)}; split the batch")
     if picture.device != device:
@@ -75,9 +75,18 @@ def _check_picture(picture: Tensor, name: str, device: torch.device) -> None:
         )
 
 
+def _check_colour(picture: Tensor, name: str) -> None:
+    check_batch(picture, name)
+    if picture.shape[1] != 3:
+        raise ValueError(
+            f"{name} must have 3 channels, got shape {tuple(picture.shape)}; repeat grey with expand(-1, 3, -1, -1), "
+            "cut off an alpha channel with [:, :3]"
+        )
+
+
 def _fingerprint(pictures: Sequence[Tensor]) -> str:
     digest = hashlib.blake2b(digest_size=16)
     for picture in pictures:
         digest.update(repr(tuple(picture.shape)).encode())
-        digest.update(picture.cpu().contiguous().numpy().tobytes())
+        digest.update(picture.cpu().reshape(-1).numpy().data)
     return digest.hexdigest()

@@ -69,7 +69,7 @@ class Run:
         for number in range(state.step, (scale + 1) * self.iterations):
             self._set_rate(state.optimizer, number - scale * self.iterations)
             notes = self._iteration(game, scale, number, fixed)
-            self._check(notes, scale, number)
+            self._check(notes, number)
             state.losses.append(notes)
             bar.update()
             bar.set_postfix(
@@ -117,11 +117,11 @@ class Run:
     def _distorted(self, x: Tensor, level: Tensor, generator: torch.Generator) -> Tensor:
         return self.task(resize(x, size=(level.shape[-2], level.shape[-1])), generator)
 
-    def _check(self, notes: Sequence[float], scale: int, number: int) -> None:
+    def _check(self, notes: Sequence[float], number: int) -> None:
         for name, value in zip(("distance", "penalty", "error"), notes, strict=True):
             if not math.isfinite(value):
                 raise FloatingPointError(
-                    f"the {name} in {self._place(scale, number)} is {value}: look at what the task makes of the "
+                    f"the {name} in {self._place(number)} is {value}: look at what the task makes of the "
                     f"picture; {self.checkpoints.kept()}"
                 )
 
@@ -130,14 +130,14 @@ class Run:
         signal = self.interrupt.signal
         if state.step % self.checkpoints.every == 0 or state.step == self.steps or signal:
             if not all(bool(value.isfinite().all()) for value in state.model.state_dict().values()):
-                place = self._place((state.step - 1) // self.iterations, state.step - 1)
                 raise FloatingPointError(
-                    f"a weight is not finite after {place} although its losses were: look at what the task makes of "
-                    f"the picture; {self.checkpoints.kept()}"
+                    f"a weight is not finite after {self._place(state.step - 1)} although its losses were: look at "
+                    f"what the task makes of the picture; {self.checkpoints.kept()}"
                 )
             self.checkpoints.save(state)
         if signal:
             leave(signal, f"stopped after {state.step} of {self.steps} iterations; {self.checkpoints.kept()}")
 
-    def _place(self, scale: int, number: int) -> str:
-        return f"iteration {number - scale * self.iterations} of scale {scale} (both from 0)"
+    def _place(self, number: int) -> str:
+        scale, iteration = divmod(number, self.iterations)
+        return f"iteration {iteration} of scale {scale} (both from 0)"
