@@ -24,12 +24,12 @@ from restorekit.train import MDFFit, fit_mdf
 
 DISTORTIONS = {
     "sisr": "bicubic enlargement from between 1/2 and 1/4 of the size",
-    "denoising": "Gaussian noise of sigma 25/255",
+    "denoising": "Gaussian noise of sigma 0 to 25/255",
     "jpeg": "JPEG of quality 5 to 20",
 }
 PICTURES: dict[str, tuple[Callable[[], np.ndarray], str]] = {  # that ship with scikit-image
-    "motorcycle": (lambda: data.stereo_motorcycle()[0], "left picture of a pair in the Middlebury 2014 benchmark"),
     "coffee": (data.coffee, "photograph by Rachel Michetti, CC0"),
+    "motorcycle": (lambda: data.stereo_motorcycle()[0], "left picture of a pair in the Middlebury 2014 benchmark"),
 }
 CARD = """# MDF discriminators: {task}
 
@@ -140,8 +140,8 @@ def arguments() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--task", choices=DISTORTIONS, default="sisr", help="what is distorted (default: %(default)s)")
     own = f"seed picture: {', '.join(PICTURES)} from scikit-image, or a file (default: %(default)s)"
-    parser.add_argument("--picture", default="motorcycle", help=own)
-    parser.add_argument("--iterations", type=int, default=200, help="for each scale (default: %(default)s)")
+    parser.add_argument("--picture", default="coffee", help=own)
+    parser.add_argument("--iterations", type=int, default=60, help="for each scale (default: %(default)s)")
     parser.add_argument("--max-side", type=int, default=144, help="pixels of the finest scale (default: %(default)s)")
     parser.add_argument("--min-side", type=int, default=25, help="pixels of the coarsest scale (default: %(default)s)")
     parser.add_argument("--penalty-weight", type=float, default=0.3, help="on the slope (default: %(default)s)")

@@ -478,7 +478,8 @@ def test_a_task_that_draws_nothing_is_asked_once_for_each_scale_and_picture():
 def test_named_tasks_do_what_they_say():
     generator = torch.Generator().manual_seed(0)
     grey = torch.zeros(1, 3, 64, 64)
-    assert (make_task("denoising")(grey, generator) - grey).std().item() == pytest.approx(2 * 25 / 255, rel=0.02)
+    spreads = [(make_task("denoising")(grey, generator) - grey).std().item() for _ in range(20)]
+    assert 0 < min(spreads) < 2 * 8 / 255 < 2 * 17 / 255 < max(spreads) < 2 * 25.5 / 255
     picture = _picture(48, 48)
     first, second = (make_task("jpeg")(2 * picture - 1, generator) for _ in range(2))
     files = [2 * jpeg(picture, quality=quality) - 1 for quality in range(5, 21)]

@@ -90,7 +90,7 @@ def fit_mdf(
         image: Picture (1, 3, H, W) in [0, 1]; the training runs on its device. Or several of them: a batch, or a list
             of such pictures of any sizes, of which the iterations take one after the other.
         task: "sisr", bicubic enlargement from between a half and a quarter of the size; "denoising", Gaussian noise of
-            sigma 25/255; "jpeg", quality 5 to 20; each drawn anew in every step. Or a function that maps pictures
+            sigma 0 to 25/255; "jpeg", quality 5 to 20; each drawn anew in every step. Or a function that maps pictures
             (1, 3, h, w) in [0, 1] to pictures of the same shape, such as a composition of ``degrade``. One that takes a
             ``generator`` draws anew in every step; another is asked once for each scale, so it must not draw.
         num_scales: Number of sizes, at least 2.
@@ -143,7 +143,7 @@ def fit_mdf(
     checkpoints = Checkpoints(path, checkpoint_every, lambda step: settings, caller="fit_mdf")
     networks = Networks(num_scales, seed).to(pictures[0].device)
     state = State(networks, torch.optim.Adam(networks.parameters(), lr=LEARNING_RATE, betas=BETAS), None, [])
-    with Interrupt() as interrupt:
+    with Interrupt() as interrupt, torch.enable_grad():
         game = (penalty_weight, seed, mixed_precision == "bf16")
         run = Run(networks, pyramids, distortion, iterations, *game, checkpoints, interrupt, progress)
         checkpoints.resume(state, steps=run.steps)

@@ -15,7 +15,7 @@ Function = Callable[..., Tensor]
 # All draw anew in every step: a generator that knows the one distorted picture by heart would leave nothing to be seen.
 NAMED: Mapping[str, Function] = {
     "sisr": Distortion("low_pass", (1 / 4, 1 / 2), options={"kernel": "bicubic", "antialias": True}),
-    "denoising": Distortion("gaussian_noise", 25 / 255, options={"clip": False}),
+    "denoising": Distortion("gaussian_noise", (0.0, 25 / 255), options={"clip": False}),
     "jpeg": Distortion("jpeg", (5, 20), decimals=0),
 }
 
