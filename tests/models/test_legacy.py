@@ -163,6 +163,7 @@ def test_the_hand_made_file_is_one(tmp_path):
     (legacy(state(tensor(storage(key="k" * 9999))), keys=["k" * 9999], numbers=b""), "'k{80}'... is cut off"),
     (legacy(state(tensor()), keys=[]), "list of storages"),
     (legacy(state(tensor()), keys=["0", "0"]), "list of storages"),
+    (legacy(state(tensor()), keys=["1"]), "list of storages"),
     (legacy(state(tensor()), keys=[0]), "list of storages"),
     (legacy(state(tensor()), numbers=(5).to_bytes(8, "little") + bytes(20)), "another size"),
     (legacy(state(tensor()), numbers=(-1).to_bytes(8, "little", signed=True) + bytes(16)), "another size"),
@@ -221,7 +222,23 @@ def test_bombs_go_off_nowhere(tmp_path):
     parts = b"}(" + word("_parameters") + b"h\x02" + word("_buffers") + b"}" + word("_modules") + b"}uq\x03"
     shared = b"\x80\x02}(" + word("a") + tensor() + b"q\x01" + b"".join(names[:500]) + b"uq\x02" + parts
     module = b"cSinGAN.models\nConvBlock\n)\x81h\x03b"
-    assert "more than 4096 tensors" in refusal(tmp_path, legacy(shared + b"](" + module * 50 + b"e."))
+    assert "two of its modules share their parts" in refusal(tmp_path, legacy(shared + b"](" + module * 50 + b"e."))
+
+
+def test_what_a_file_names_often_is_gone_through_once(tmp_path):
+    """Else 100 kB take hours: one long key among the storages, one dict of many names in many modules."""
+    keys = b"".join([word("k" * 10**6), b"q\x00", word("k" * 10**6 + "l"), b"q\x01", b"h\x00h\x01" * 999])
+    stored = state(*[tensor(storage(key=str(i))) for i in range(2000)])
+    assert "not that of its tensors" in refusal(tmp_path, HEADER + SYSTEM + stored + b"\x80\x02](" + keys + b"e.")
+
+    def module(names):
+        parts = [word("_parameters") + names, word("_buffers") + b"}", word("_modules") + b"}("]
+        return b"cSinGAN.models\nConvBlock\n)\x81}(" + b"".join(parts)
+
+    names = b"}(" + b"".join(word(f"{i}") + b"N" for i in range(2000)) + b"uq\x01"
+    inside = b"".join(word(f"{i}") + module(b"h\x01") + b"uub" for i in range(2000))
+    body = b"\x80\x02](" + module(names) + b"uub" + module(b"}") + inside + b"uube."
+    assert "two of its modules share their parts" in refusal(tmp_path, legacy(body))
 
 
 def test_a_file_larger_than_any_of_them_is_not_read(tmp_path):

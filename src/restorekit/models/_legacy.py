@@ -68,7 +68,10 @@ def _tensors(data: bytes) -> dict[str, Tensor]:
         raise ValueError("it was not written by a little-endian machine")
     found = _flat(Interpreter(NAMES, described).read(file))
     keys = Interpreter(set(), {}).read(file)
-    if not isinstance(keys, list) or not all(isinstance(key, str) for key in keys) or sorted(keys) != sorted(described):
+    if not isinstance(keys, list) or not all(isinstance(key, str) for key in keys):
+        raise ValueError("its list of storages is none")
+    # as sets: sorting would compare one long key with itself, as often as the file names it
+    if len(keys) != len(described) or set(keys) != set(described):
         raise ValueError("its list of storages is not that of its tensors")
     if sum(prod(tensor.shape) for tensor in found.values()) > sum(storage.count for storage in described.values()):
         raise ValueError("its tensors share their storages")
@@ -92,7 +95,7 @@ def _read_storage(file: BytesIO, data: bytes, storage: StorageRecord) -> Tensor:
 
 
 def _flat(content: object) -> dict[str, TensorRecord]:
-    """The tensors of all networks by name; none of these is seen twice, so that no file is larger in memory."""
+    """The tensors of all networks by name; nothing is gone through twice, so that no small file takes long."""
     if not isinstance(content, list | tuple) or not 0 < len(content) <= _MOST_PARTS:
         raise ValueError(f"it holds no list of 1 to {_MOST_PARTS} networks")
     found: dict[str, TensorRecord] = {}
@@ -103,7 +106,7 @@ def _flat(content: object) -> dict[str, TensorRecord]:
         if id(part) in seen or level > _MOST_LEVELS:
             raise ValueError(f"its module {shortened(prefix)} is there twice or lies too deep")
         seen.add(id(part))
-        tensors, modules = _opened(part)
+        tensors, modules = _opened(part, seen)
         for name, tensor in tensors:
             if (key := f"{prefix}.{name}") in found or len(found) >= _MOST_TENSORS:
                 raise ValueError(f"it holds {shortened(key)} twice, or more than {_MOST_TENSORS} tensors")
@@ -112,7 +115,7 @@ def _flat(content: object) -> dict[str, TensorRecord]:
     return found
 
 
-def _opened(part: object) -> tuple[list[tuple[str, TensorRecord]], list[tuple[str, object]]]:
+def _opened(part: object, seen: set[int]) -> tuple[list[tuple[str, TensorRecord]], list[tuple[str, object]]]:
     """Names and tensors of a module or state dict, and names and modules inside."""
     if isinstance(part, dict):
         return list(_named(part, TensorRecord)), []
@@ -122,8 +125,13 @@ def _opened(part: object) -> tuple[list[tuple[str, TensorRecord]], list[tuple[st
     for option, value in _SETTINGS.get(part.name, {}).items():
         if state.get(option, value) != value:
             raise ValueError(f"it has a {part.name.split()[-1]} with another {option} than {value}")
-    tensors = [*_named(state.get("_parameters"), TensorRecord), *_named(state.get("_buffers"), TensorRecord)]
-    return tensors, list(_named(state.get("_modules"), ModuleRecord))
+    parameters, buffers, modules = (state.get(name) for name in ("_parameters", "_buffers", "_modules"))
+    own = {id(members) for members in (parameters, buffers, modules)}
+    if own & seen:
+        raise ValueError("two of its modules share their parts")
+    seen |= own
+    tensors = [*_named(parameters, TensorRecord), *_named(buffers, TensorRecord)]
+    return tensors, list(_named(modules, ModuleRecord))
 
 
 def _named(members: object, kind: type[K]) -> Iterator[tuple[str, K]]:
