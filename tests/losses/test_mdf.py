@@ -330,6 +330,55 @@ def test_modules_of_the_authors_kind_and_batch_norm_that_cannot_be_folded():
     )
 
 
+def norm(channels=2):
+    found = nn.BatchNorm2d(channels)
+    found.running_mean += 0.3
+    found.running_var.copy_(torch.arange(1.0, channels + 1))
+    return found
+
+
+class Skip(nn.Sequential):
+    def forward(self, x):
+        first, second = self
+        return first(x) + second(first(x))
+
+
+def bodies():
+    """Layers of which a step is used twice, made anew at each call, or changed in place."""
+    torch.manual_seed(0)
+    conv, weighted = (nn.Conv2d(2, 2, 3) for _ in range(2))
+    return {
+        "shared": nn.Sequential(conv, norm(), conv, norm()),
+        "skip": Skip(nn.Conv2d(2, 2, 3), norm()),
+        "spectral_norm": nn.Sequential(nn.utils.parametrizations.spectral_norm(nn.Conv2d(2, 2, 3)), norm()),
+        "hook": nn.Sequential(nn.utils.spectral_norm(weighted), norm()),
+        "in place first": nn.Sequential(nn.ReLU(inplace=True), nn.Conv2d(2, 2, 3)),
+        "in place twice": nn.Sequential(act := nn.LeakyReLU(), nn.Conv2d(2, 2, 3), act),
+        "in place alone": nn.LeakyReLU(inplace=True),
+        "in place behind": nn.Sequential(nn.Conv2d(2, 2, 3), norm(), nn.ReLU(inplace=True)),
+    }
+
+
+@pytest.mark.parametrize("name", bodies())
+def test_layers_that_cannot_be_folded_or_overwritten(name):
+    one = nn.Module()
+    one.head, one.body, one.tail = nn.Conv2d(3, 2, 3), bodies()[name], nn.Conv2d(2, 1, 3)
+    one = one.double().eval()
+    loss, (a, b) = MDFLoss([one], num_scales=1), pictures()
+
+    def formula(a, b):
+        heads = [one.head(x) for x in (a, b)]
+        outs = [one.body(x.clone()) for x in heads]
+        tails = [one.tail(x) for x in outs]
+        return sum(F.mse_loss(*pair) for pair in (heads, outs, tails))
+
+    expected = value_and_gradient(formula, a, b)
+    for found, other in zip(value_and_gradient(loss, a, b), expected, strict=True):
+        torch.testing.assert_close(found, other)
+    for found in (loss(a, b), loss(a, loss.features(b))):
+        torch.testing.assert_close(found, expected[0].detach())
+
+
 def test_the_discriminators_are_copied_frozen_and_in_evaluation():
     discriminators = [one.train() for one in trained([2] * 3)]
     before = copy.deepcopy(discriminators)
@@ -418,6 +467,10 @@ def test_bad_discriminators():
         MDFLoss(SinGANDiscriminator())
     with pytest.raises(TypeError, match="got Conv2d without head, body, tail at 1"):
         MDFLoss([SinGANDiscriminator(channels=2), nn.Conv2d(3, 3, 3)], num_scales=2)
+    forgetful = SinGANDiscriminator(channels=2)
+    forgetful.body.block2.norm = nn.BatchNorm2d(2, track_running_stats=False)
+    with pytest.raises(ValueError, match="must have BatchNorm with running statistics only, got one without at 0"):
+        MDFLoss([forgetful], num_scales=1)
     with pytest.raises(ValueError, match="the same channels, got heads for 1, 3 channels"):
         MDFLoss([SinGANDiscriminator(channels=2), SinGANDiscriminator(1, channels=2)], num_scales=2)
 

@@ -9,6 +9,7 @@ from typing import Any, Self, final
 
 import torch
 from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from restorekit._check import check_batch, check_integer, check_interval, check_pair
 from restorekit.losses._reduction import Reduction, check_reduction, reduce
@@ -71,8 +72,9 @@ class MDFLoss(nn.Module):
 
     Raises:
         TypeError: A discriminator is no such module, or an argument is of the wrong type.
-        ValueError: No discriminators, fewer than ``num_scales``, ones for pictures of different channels, weights that
-            are negative, infinite, all 0 or of the wrong number, or an unknown ``reduction``.
+        ValueError: No discriminators, fewer than ``num_scales``, ones for pictures of different channels or with a
+            BatchNorm without running statistics, weights that are negative, infinite, all 0 or of the wrong number, or
+            an unknown ``reduction``.
 
     Example:
         >>> from restorekit.models import SinGANDiscriminator
@@ -337,6 +339,11 @@ def _chosen(discriminators: Iterable[nn.Module], num_scales: int, ascending: boo
             raise TypeError(
                 f"discriminators must be modules with head, body and tail, got {type(one).__name__} without "
                 f"{', '.join(missing)} at {number}"
+            )
+        if any(isinstance(m, _BatchNorm) and m.running_mean is None for m in one.modules()):
+            raise ValueError(
+                f"discriminators must have BatchNorm with running statistics only, got one without at {number}; "
+                "what it makes of a picture would depend on the others"
             )
     if num_scales > len(found):
         raise ValueError(f"num_scales must be at most the number of discriminators, {len(found)}, got {num_scales}")
