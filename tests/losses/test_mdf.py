@@ -1,5 +1,6 @@
 import copy
 import pickle
+import weakref
 from collections import OrderedDict
 
 import hypothesis.strategies as st
@@ -10,6 +11,8 @@ from models.published import batch_norm, conv, picture, published_weights
 from torch import nn
 from torch.autograd import gradcheck
 from torch.nn import functional as F
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
 
 from restorekit.losses import MDFLoss
 from restorekit.models import SinGANDiscriminator, save_discriminators
@@ -299,6 +302,53 @@ def test_half_precision_keeps_a_gradient_too_small_for_it():
     assert exact.abs().max() < torch.finfo(torch.float16).smallest_normal / 100
     assert value.item() == pytest.approx(expected.item(), rel=1e-2)
     assert (gradient - exact).abs().max() <= 1e-2 * exact.abs().max()
+
+
+@pytest.mark.parametrize("weights", [(1e-30, 1, 1), (1, 1e-30, 1), (1, 1, 1e-30)])
+def test_half_precision_bears_weights_that_are_far_apart(weights):
+    prediction, target = pictures(dtype=torch.float32)
+    loss = small(layer_weights=weights)
+    exact = value_and_gradient(loss, prediction.double(), target.double())[1]
+    found = value_and_gradient(copy.deepcopy(loss).half(), prediction, target)[1]
+    assert (found - exact).norm() <= 5e-2 * exact.norm()
+
+
+class Bytes(TorchDispatchMode):
+    """The most bytes that tensors made inside hold at one time."""
+
+    def __init__(self):
+        super().__init__()
+        self.held, self.now, self.most = {}, 0, 0
+
+    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+        out = function(*args, **(kwargs or {}))
+        for storage in [x.untyped_storage() for x in tree_leaves(out) if isinstance(x, torch.Tensor)]:
+            if storage._cdata not in self.held:
+                self.held[storage._cdata] = storage.nbytes()
+                self.now += storage.nbytes()
+                self.most = max(self.most, self.now)
+                weakref.finalize(storage, self.free, storage._cdata)
+        return out
+
+    def free(self, key):
+        self.now -= self.held.pop(key)
+
+
+@pytest.mark.parametrize("graph", [True, False])
+def test_the_maps_of_one_scale_are_in_memory_at_a_time(graph):
+    def most(number):
+        prediction, target = pictures(height=40, width=40)
+        loss = MDFLoss(trained([8] * number), num_scales=number)
+        with Bytes() as held:
+            loss(prediction.requires_grad_(graph), target)
+        return held.most
+
+    assert most(4) <= 1.05 * most(1)
+
+
+def test_features_keep_no_graph():
+    target = pictures()[1]
+    assert small().features(target.requires_grad_() * 2).target.grad_fn is None
 
 
 class Authors(nn.Module):

@@ -54,8 +54,7 @@ def _fold(sequence: nn.Sequential) -> None:
             continue
         if isinstance(previous, nn.Conv2d) and _is_plain(layer, nn.LeakyReLU):
             # a convolution does not need its output again; what else this layer may stand behind could be compared
-            layer = nn.LeakyReLU(layer.negative_slope, inplace=True)
-            sequence.add_module(name, layer)
+            sequence.add_module(name, nn.LeakyReLU(layer.negative_slope, inplace=True))
         before, previous = name, layer
 
 

@@ -22,8 +22,8 @@ from restorekit.weights.shipped import shipped
 MINIMUM_SIDE = SinGANDiscriminator.minimum_side
 TASKS = ("sisr", "denoising", "jpeg")  # discriminators for these come with the library
 
-# what is seen of the prediction, how it differs from the target in float32 or wider, and the factor of their mean
-_Difference = tuple[Tensor, Tensor, float]
+# how what is seen of the prediction differs from the target, in float32 or wider, and the factor of the mean square
+_Difference = tuple[Tensor, float]
 _Term = Callable[[Tensor], list[_Difference]]
 
 
@@ -215,7 +215,8 @@ class MDFLoss(nn.Module):
         self._check(target, "target")
         with torch.no_grad():
             x = self._colour(target)
-            return MDFFeatures(self, target, [scale(x) if weight else [] for scale, weight in self._weighted()])
+            maps = [scale(x) if weight else [] for scale, weight in self._weighted()]
+        return MDFFeatures(self, target.detach(), maps)
 
     def train(self, mode: bool = True) -> Self:
         """Stay in evaluation, whatever the mode."""
@@ -281,7 +282,7 @@ class MDFLoss(nn.Module):
                 second = scale(target) if isinstance(target, Tensor) else target
             pairs = list(zip(scale(prediction), second, strict=True))
         found = zip(pairs, factors, strict=False)  # maps beyond the last factor that is not 0 are not there
-        return [(first, _wide(first) - _wide(second), factor) for (first, second), factor in found if factor]
+        return [(_wide(first) - _wide(second), factor) for (first, second), factor in found if factor]
 
 
 class _TermByTerm(torch.autograd.Function):
@@ -295,15 +296,7 @@ class _TermByTerm(torch.autograd.Function):
     def forward(ctx: Any, x: Tensor, terms: Sequence[_Term]) -> Tensor:
         values, gradient = [], torch.zeros_like(x, dtype=torch.promote_types(x.dtype, torch.float32))
         for term in terms:
-            leaf = x.detach().requires_grad_()
-            with torch.enable_grad():
-                maps, differences, factors = zip(*term(leaf), strict=True)
-            values += [_mean_square(d.detach(), f) for d, f in zip(differences, factors, strict=True)]
-            # As large as the differences on their way back, where their share in a mean would be 0 in half precision.
-            shares = [factor / d[0].numel() for d, factor in zip(differences, factors, strict=True)]
-            scaled = [d.detach() * (share / shares[0]) for d, share in zip(differences, shares, strict=True)]
-            seeds = [seed.to(found.dtype) for seed, found in zip(scaled, maps, strict=True)]
-            gradient.add_(torch.autograd.grad(maps, leaf, seeds)[0], alpha=2 * shares[0])
+            values.append(_add_gradient(gradient, term, x))
         ctx.save_for_backward(x, gradient)
         ctx.terms = terms
         return torch.stack(values).sum(0)
@@ -316,8 +309,25 @@ class _TermByTerm(torch.autograd.Function):
         return gradient * outer.view(-1, 1, 1, 1), None
 
 
+def _add_gradient(gradient: Tensor, term: _Term, x: Tensor) -> Tensor:
+    """Add the gradient of a term to what there is, and return its values; nothing else of it lives on."""
+    leaf = x.detach().requires_grad_()
+    with torch.enable_grad():
+        differences, factors = zip(*term(leaf), strict=True)
+    seeds = [difference.detach() for difference in differences]
+    values = torch.stack([_mean_square(d, factor) for d, factor in zip(seeds, factors, strict=True)]).sum(0)
+    # As large as the differences on their way back, where their share in a mean would be 0 in half precision.
+    shares = [factor / d[0].numel() for d, factor in zip(seeds, factors, strict=True)]
+    largest = max(shares)
+    for seed, share in zip(seeds, shares, strict=True):
+        if share != largest:
+            seed.mul_(share / largest)  # in place: they are needed for nothing else
+    gradient.add_(torch.autograd.grad(differences, leaf, seeds)[0], alpha=2 * largest)
+    return values
+
+
 def _sum(terms: Sequence[_Term], x: Tensor) -> Tensor:
-    return torch.stack([_mean_square(d, factor) for term in terms for _, d, factor in term(x)]).sum(0)
+    return torch.stack([_mean_square(d, factor) for term in terms for d, factor in term(x)]).sum(0)
 
 
 def _wide(x: Tensor) -> Tensor:
