@@ -39,7 +39,7 @@ def is_legacy(path: Path) -> bool:
 
 
 def read_legacy(path: str | PathLike[str]) -> dict[str, Tensor]:
-    """Read the tensors of a list of networks, or of state dicts, as "<index>.<key>", without running anything.
+    """Read the tensors of a list of networks or state dicts as "<index>.<key>", or of a state dict, without running it.
 
     Raises:
         ValueError: A damaged file, or one that holds anything else.
@@ -51,9 +51,10 @@ def read_legacy(path: str | PathLike[str]) -> dict[str, Tensor]:
     except (ValueError, LookupError) as error:
         reason = str(error)[:300] if isinstance(error, ValueError) else "its instructions are damaged"
         raise ValueError(
-            f"{path} is refused: {reason}. Of PyTorch's legacy files, only those of the MDF loss and lists of state "
-            "dicts are read. If you trust this one, load it where its authors' code is installed, and save there what "
-            "is read here: torch.save([d.state_dict() for d in discriminators], 'discriminators.pth')."
+            f"{path} is refused: {reason}. Of PyTorch's legacy files, only those of the MDF loss and state dicts of "
+            "float32, float16 or float64 are read. If you trust this one, load it where its authors' code is "
+            "installed, and save there what is read here: "
+            "torch.save([d.state_dict() for d in discriminators], 'discriminators.pth')."
         ) from None  # the cause may quote any amount of the file
 
 
@@ -96,6 +97,8 @@ def _read_storage(file: BytesIO, data: bytes, storage: StorageRecord) -> Tensor:
 
 def _flat(content: object) -> dict[str, TensorRecord]:
     """The tensors of all networks by name; nothing is gone through twice, so that no small file takes long."""
+    if isinstance(content, dict) and 0 < len(content) <= _MOST_TENSORS:
+        return dict(_named(content, TensorRecord))  # a state dict, with these names already
     if not isinstance(content, list | tuple) or not 0 < len(content) <= _MOST_PARTS:
         raise ValueError(f"it holds no list of 1 to {_MOST_PARTS} networks")
     found: dict[str, TensorRecord] = {}
