@@ -321,9 +321,10 @@ def test_nothing_in_a_file_runs(tmp_path, canary, extension, way):
     "builtins exec", "builtins getattr", "builtins __import__", "__builtin__ eval", "__builtin__ set", "torch load",
     "torch.hub load", "torch.jit load", "torch._utils _rebuild_tensor", "torch._utils _rebuild_device_tensor",
     "torch.storage _load_from_bytes", "torch BFloat16Storage", "torch.nn.modules.linear Linear",
-    "collections namedtuple", "collections OrderedDict.fromkeys", "functools partial", "operator attrgetter", "copyreg _reconstructor",
-    "copy_reg _reconstructor", "pickle loads", "pip main", "SinGAN.models os.system", "SinGAN.models __builtins__",
-    "SinGAN.functions WDiscriminator", "SinGAN.models GeneratorConcatSkip2CleanAdd", "runpy run_path", "pty spawn",
+    "collections namedtuple", "collections OrderedDict.fromkeys", "functools partial", "operator attrgetter",
+    "copyreg _reconstructor", "copy_reg _reconstructor", "pickle loads", "pip main", "SinGAN.models os.system",
+    "SinGAN.models __builtins__", "SinGAN.functions WDiscriminator", "SinGAN.models GeneratorConcatSkip2CleanAdd",
+    "runpy run_path", "pty spawn",
 ])  # fmt: skip
 def test_other_names_are_refused(tmp_path, name):
     module, attribute = name.split()
