@@ -89,6 +89,7 @@ def discriminators() -> list[SinGANDiscriminator]:
                 assert layer.bias is not None
                 layer.bias.normal_(0, 0.1, generator=generator)
             elif isinstance(layer, nn.BatchNorm2d):
+                layer.weight.uniform_(0.9, 1.1, generator=generator)
                 layer.running_mean.normal_(0, 0.1, generator=generator)
                 layer.running_var.uniform_(0.5, 1.5, generator=generator)
     return found

@@ -1,5 +1,6 @@
 import copy
 import pickle
+import weakref
 from collections import OrderedDict
 
 import hypothesis.strategies as st
@@ -10,6 +11,8 @@ from models.published import batch_norm, conv, picture, published_weights
 from torch import nn
 from torch.autograd import gradcheck
 from torch.nn import functional as F
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
 
 from restorekit.losses import MDFLoss
 from restorekit.models import SinGANDiscriminator, save_discriminators
@@ -301,6 +304,53 @@ def test_half_precision_keeps_a_gradient_too_small_for_it():
     assert (gradient - exact).abs().max() <= 1e-2 * exact.abs().max()
 
 
+@pytest.mark.parametrize("weights", [(1e-30, 1, 1), (1, 1e-30, 1), (1, 1, 1e-30)])
+def test_half_precision_bears_weights_that_are_far_apart(weights):
+    prediction, target = pictures(dtype=torch.float32)
+    loss = small(layer_weights=weights)
+    exact = value_and_gradient(loss, prediction.double(), target.double())[1]
+    found = value_and_gradient(copy.deepcopy(loss).half(), prediction, target)[1]
+    assert (found - exact).norm() <= 5e-2 * exact.norm()
+
+
+class Bytes(TorchDispatchMode):
+    """The most bytes that tensors made inside hold at one time."""
+
+    def __init__(self):
+        super().__init__()
+        self.held, self.now, self.most = {}, 0, 0
+
+    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+        out = function(*args, **(kwargs or {}))
+        for storage in [x.untyped_storage() for x in tree_leaves(out) if isinstance(x, torch.Tensor)]:
+            if storage._cdata not in self.held:
+                self.held[storage._cdata] = storage.nbytes()
+                self.now += storage.nbytes()
+                self.most = max(self.most, self.now)
+                weakref.finalize(storage, self.free, storage._cdata)
+        return out
+
+    def free(self, key):
+        self.now -= self.held.pop(key)
+
+
+@pytest.mark.parametrize("graph", [True, False])
+def test_the_maps_of_one_scale_are_in_memory_at_a_time(graph):
+    def most(number):
+        prediction, target = pictures(height=40, width=40)
+        loss = MDFLoss(trained([8] * number), num_scales=number)
+        with Bytes() as held:
+            loss(prediction.requires_grad_(graph), target)
+        return held.most
+
+    assert most(4) <= 1.05 * most(1)
+
+
+def test_features_keep_no_graph():
+    target = pictures()[1]
+    assert small().features(target.requires_grad_() * 2).target.grad_fn is None
+
+
 class Authors(nn.Module):
     """Built as the authors' module is: one sequence for each layer."""
 
@@ -328,6 +378,55 @@ def test_modules_of_the_authors_kind_and_batch_norm_that_cannot_be_folded():
     torch.testing.assert_close(
         expected, MDFLoss([ours], num_scales=1)(*(x / (1 + 1e-5) ** 0.5 for x in pictures())), rtol=1e-9, atol=0
     )
+
+
+def norm(channels=2):
+    found = nn.BatchNorm2d(channels)
+    found.running_mean += 0.3
+    found.running_var.copy_(torch.arange(1.0, channels + 1))
+    return found
+
+
+class Skip(nn.Sequential):
+    def forward(self, x):
+        first, second = self
+        return first(x) + second(first(x))
+
+
+def bodies():
+    """Layers of which a step is used twice, made anew at each call, or changed in place."""
+    torch.manual_seed(0)
+    conv, weighted = (nn.Conv2d(2, 2, 3) for _ in range(2))
+    return {
+        "shared": nn.Sequential(conv, norm(), conv, norm()),
+        "skip": Skip(nn.Conv2d(2, 2, 3), norm()),
+        "spectral_norm": nn.Sequential(nn.utils.parametrizations.spectral_norm(nn.Conv2d(2, 2, 3)), norm()),
+        "hook": nn.Sequential(nn.utils.spectral_norm(weighted), norm()),
+        "in place first": nn.Sequential(nn.ReLU(inplace=True), nn.Conv2d(2, 2, 3)),
+        "in place twice": nn.Sequential(act := nn.LeakyReLU(), nn.Conv2d(2, 2, 3), act),
+        "in place alone": nn.LeakyReLU(inplace=True),
+        "in place behind": nn.Sequential(nn.Conv2d(2, 2, 3), norm(), nn.ReLU(inplace=True)),
+    }
+
+
+@pytest.mark.parametrize("name", bodies())
+def test_layers_that_cannot_be_folded_or_overwritten(name):
+    one = nn.Module()
+    one.head, one.body, one.tail = nn.Conv2d(3, 2, 3), bodies()[name], nn.Conv2d(2, 1, 3)
+    one = one.double().eval()
+    loss, (a, b) = MDFLoss([one], num_scales=1), pictures()
+
+    def formula(a, b):
+        heads = [one.head(x) for x in (a, b)]
+        outs = [one.body(x.clone()) for x in heads]
+        tails = [one.tail(x) for x in outs]
+        return sum(F.mse_loss(*pair) for pair in (heads, outs, tails))
+
+    expected = value_and_gradient(formula, a, b)
+    for found, other in zip(value_and_gradient(loss, a, b), expected, strict=True):
+        torch.testing.assert_close(found, other)
+    for found in (loss(a, b), loss(a, loss.features(b))):
+        torch.testing.assert_close(found, expected[0].detach())
 
 
 def test_the_discriminators_are_copied_frozen_and_in_evaluation():
@@ -418,6 +517,10 @@ def test_bad_discriminators():
         MDFLoss(SinGANDiscriminator())
     with pytest.raises(TypeError, match="got Conv2d without head, body, tail at 1"):
         MDFLoss([SinGANDiscriminator(channels=2), nn.Conv2d(3, 3, 3)], num_scales=2)
+    forgetful = SinGANDiscriminator(channels=2)
+    forgetful.body.block2.norm = nn.BatchNorm2d(2, track_running_stats=False)
+    with pytest.raises(ValueError, match="must have BatchNorm with running statistics only, got one without at 0"):
+        MDFLoss([forgetful], num_scales=1)
     with pytest.raises(ValueError, match="the same channels, got heads for 1, 3 channels"):
         MDFLoss([SinGANDiscriminator(channels=2), SinGANDiscriminator(1, channels=2)], num_scales=2)
 

@@ -14,6 +14,7 @@ from restorekit.models import (
     SinGANGenerator,
     load_checkpoint,
     load_discriminators,
+    load_weights,
     save_discriminators,
     save_weights,
 )
@@ -171,6 +172,14 @@ def test_state_dicts_with_containers_and_prefixes_are_read(saved, wrap):
     assert_same(load_discriminators(saved(wrap(models))), models)
 
 
+@pytest.mark.parametrize("dtype", [torch.float16, torch.float32, torch.float64])
+@pytest.mark.parametrize("wrap", [flat, lambda models: [model.state_dict() for model in models]])
+def test_tensors_of_older_pytorch_are_read(tmp_path, wrap, dtype):
+    models = [model.to(dtype) for model in discriminators([1] * 11)]
+    torch.save(wrap(models), tmp_path / "ds.pth", _use_new_zipfile_serialization=False)
+    assert_same(load_discriminators(tmp_path / "ds.pth"), [model.float() for model in models])
+
+
 def test_safetensors_without_our_metadata_are_read_in_any_order(safe):
     models = discriminators()
     assert_same(load_discriminators(safe(dict(reversed(flat(models).items())))), models)
@@ -243,6 +252,16 @@ def test_a_compressed_file_is_refused_before_it_grows(saved, tmp_path):
             small.writestr(entry.filename, stored.read(entry))
     with pytest.raises(ValueError, match=r"small\.pth is no readable checkpoint .*: compressed"):
         load_discriminators(tmp_path / "small.pth")
+
+
+def test_numbers_that_end_like_an_archive_make_none(tmp_path):
+    """PyTorch's files of before 2020, read by what reads checkpoints of networks."""
+    [model] = discriminators([1])
+    end = torch.frombuffer(bytearray(b"PK\x05\x06" + b"\x01" * 24), dtype=torch.float32)
+    tensors = model.state_dict() | {"body.block1.conv.weight": torch.cat([torch.zeros(2), end]).view(1, 1, 3, 3)}
+    torch.save(tensors, tmp_path / "one.pth", _use_new_zipfile_serialization=False)
+    load_weights(model, tmp_path / "one.pth")
+    assert torch.equal(model.body.block1.conv.weight.detach().flatten()[2:], end)
 
 
 def test_files_that_are_none(tmp_path):

@@ -9,6 +9,7 @@ from typing import Any, Self, final
 
 import torch
 from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from restorekit._check import check_batch, check_integer, check_interval, check_pair
 from restorekit.losses._reduction import Reduction, check_reduction, reduce
@@ -21,8 +22,8 @@ from restorekit.weights.shipped import shipped
 MINIMUM_SIDE = SinGANDiscriminator.minimum_side
 TASKS = ("sisr", "denoising", "jpeg")  # discriminators for these come with the library
 
-# what is seen of the prediction, how it differs from the target in float32 or wider, and the factor of their mean
-_Difference = tuple[Tensor, Tensor, float]
+# how what is seen of the prediction differs from the target, in float32 or wider, and the factor of the mean square
+_Difference = tuple[Tensor, float]
 _Term = Callable[[Tensor], list[_Difference]]
 
 
@@ -71,8 +72,9 @@ class MDFLoss(nn.Module):
 
     Raises:
         TypeError: A discriminator is no such module, or an argument is of the wrong type.
-        ValueError: No discriminators, fewer than ``num_scales``, ones for pictures of different channels, weights that
-            are negative, infinite, all 0 or of the wrong number, or an unknown ``reduction``.
+        ValueError: No discriminators, fewer than ``num_scales``, ones for pictures of different channels or with a
+            BatchNorm without running statistics, weights that are negative, infinite, all 0 or of the wrong number, or
+            an unknown ``reduction``.
 
     Example:
         >>> from restorekit.models import SinGANDiscriminator
@@ -213,7 +215,8 @@ class MDFLoss(nn.Module):
         self._check(target, "target")
         with torch.no_grad():
             x = self._colour(target)
-            return MDFFeatures(self, target, [scale(x) if weight else [] for scale, weight in self._weighted()])
+            maps = [scale(x) if weight else [] for scale, weight in self._weighted()]
+        return MDFFeatures(self, target.detach(), maps)
 
     def train(self, mode: bool = True) -> Self:
         """Stay in evaluation, whatever the mode."""
@@ -279,7 +282,7 @@ class MDFLoss(nn.Module):
                 second = scale(target) if isinstance(target, Tensor) else target
             pairs = list(zip(scale(prediction), second, strict=True))
         found = zip(pairs, factors, strict=False)  # maps beyond the last factor that is not 0 are not there
-        return [(first, _wide(first) - _wide(second), factor) for (first, second), factor in found if factor]
+        return [(_wide(first) - _wide(second), factor) for (first, second), factor in found if factor]
 
 
 class _TermByTerm(torch.autograd.Function):
@@ -293,15 +296,7 @@ class _TermByTerm(torch.autograd.Function):
     def forward(ctx: Any, x: Tensor, terms: Sequence[_Term]) -> Tensor:
         values, gradient = [], torch.zeros_like(x, dtype=torch.promote_types(x.dtype, torch.float32))
         for term in terms:
-            leaf = x.detach().requires_grad_()
-            with torch.enable_grad():
-                maps, differences, factors = zip(*term(leaf), strict=True)
-            values += [_mean_square(d.detach(), f) for d, f in zip(differences, factors, strict=True)]
-            # As large as the differences on their way back, where their share in a mean would be 0 in half precision.
-            shares = [factor / d[0].numel() for d, factor in zip(differences, factors, strict=True)]
-            scaled = [d.detach() * (share / shares[0]) for d, share in zip(differences, shares, strict=True)]
-            seeds = [seed.to(found.dtype) for seed, found in zip(scaled, maps, strict=True)]
-            gradient.add_(torch.autograd.grad(maps, leaf, seeds)[0], alpha=2 * shares[0])
+            values.append(_add_gradient(gradient, term, x))
         ctx.save_for_backward(x, gradient)
         ctx.terms = terms
         return torch.stack(values).sum(0)
@@ -314,8 +309,25 @@ class _TermByTerm(torch.autograd.Function):
         return gradient * outer.view(-1, 1, 1, 1), None
 
 
+def _add_gradient(gradient: Tensor, term: _Term, x: Tensor) -> Tensor:
+    """Add the gradient of a term to what there is, and return its values; nothing else of it lives on."""
+    leaf = x.detach().requires_grad_()
+    with torch.enable_grad():
+        differences, factors = zip(*term(leaf), strict=True)
+    seeds = [difference.detach() for difference in differences]
+    values = torch.stack([_mean_square(d, factor) for d, factor in zip(seeds, factors, strict=True)]).sum(0)
+    # As large as the differences on their way back, where their share in a mean would be 0 in half precision.
+    shares = [factor / d[0].numel() for d, factor in zip(seeds, factors, strict=True)]
+    largest = max(shares)
+    for seed, share in zip(seeds, shares, strict=True):
+        if share != largest:
+            seed.mul_(share / largest)  # in place: they are needed for nothing else
+    gradient.add_(torch.autograd.grad(differences, leaf, seeds)[0], alpha=2 * largest)
+    return values
+
+
 def _sum(terms: Sequence[_Term], x: Tensor) -> Tensor:
-    return torch.stack([_mean_square(d, factor) for term in terms for _, d, factor in term(x)]).sum(0)
+    return torch.stack([_mean_square(d, factor) for term in terms for d, factor in term(x)]).sum(0)
 
 
 def _wide(x: Tensor) -> Tensor:
@@ -337,6 +349,11 @@ def _chosen(discriminators: Iterable[nn.Module], num_scales: int, ascending: boo
             raise TypeError(
                 f"discriminators must be modules with head, body and tail, got {type(one).__name__} without "
                 f"{', '.join(missing)} at {number}"
+            )
+        if any(isinstance(m, _BatchNorm) and m.running_mean is None for m in one.modules()):
+            raise ValueError(
+                f"discriminators must have BatchNorm with running statistics only, got one without at {number}; "
+                "what it makes of a picture would depend on the others"
             )
     if num_scales > len(found):
         raise ValueError(f"num_scales must be at most the number of discriminators, {len(found)}, got {num_scales}")

@@ -18,7 +18,12 @@ _MOST_DIMENSIONS = 4
 _MOST_LETTERS = 80  # of a name in a message
 
 # The names are those of modules and, behind a space, of what lies in them.
-DTYPES: dict[str, np.dtype[Any]] = {"torch FloatStorage": np.dtype("<f4"), "torch LongStorage": np.dtype("<i8")}
+DTYPES: dict[str, np.dtype[Any]] = {
+    "torch FloatStorage": np.dtype("<f4"),
+    "torch LongStorage": np.dtype("<i8"),
+    "torch HalfStorage": np.dtype("<f2"),  # this and the next are in no published file, but in state dicts
+    "torch DoubleStorage": np.dtype("<f8"),
+}
 MODULES = {
     "SinGAN.models WDiscriminator",
     "SinGAN.models ConvBlock",

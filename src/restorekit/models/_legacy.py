@@ -39,7 +39,7 @@ def is_legacy(path: Path) -> bool:
 
 
 def read_legacy(path: str | PathLike[str]) -> dict[str, Tensor]:
-    """Read the tensors of a list of networks, or of state dicts, as "<index>.<key>", without running anything.
+    """Read the tensors of a list of networks or state dicts as "<index>.<key>", or of a state dict, without running it.
 
     Raises:
         ValueError: A damaged file, or one that holds anything else.
@@ -51,9 +51,10 @@ def read_legacy(path: str | PathLike[str]) -> dict[str, Tensor]:
     except (ValueError, LookupError) as error:
         reason = str(error)[:300] if isinstance(error, ValueError) else "its instructions are damaged"
         raise ValueError(
-            f"{path} is refused: {reason}. Of PyTorch's legacy files, only those of the MDF loss and lists of state "
-            "dicts are read. If you trust this one, load it where its authors' code is installed, and save there what "
-            "is read here: torch.save([d.state_dict() for d in discriminators], 'discriminators.pth')."
+            f"{path} is refused: {reason}. Of PyTorch's legacy files, only those of the MDF loss and state dicts of "
+            "float32, float16 or float64 are read. If you trust this one, load it where its authors' code is "
+            "installed, and save there what is read here: "
+            "torch.save([d.state_dict() for d in discriminators], 'discriminators.pth')."
         ) from None  # the cause may quote any amount of the file
 
 
@@ -68,7 +69,10 @@ def _tensors(data: bytes) -> dict[str, Tensor]:
         raise ValueError("it was not written by a little-endian machine")
     found = _flat(Interpreter(NAMES, described).read(file))
     keys = Interpreter(set(), {}).read(file)
-    if not isinstance(keys, list) or not all(isinstance(key, str) for key in keys) or sorted(keys) != sorted(described):
+    if not isinstance(keys, list) or not all(isinstance(key, str) for key in keys):
+        raise ValueError("its list of storages is none")
+    # as sets: sorting would compare one long key with itself, as often as the file names it
+    if len(keys) != len(described) or set(keys) != set(described):
         raise ValueError("its list of storages is not that of its tensors")
     if sum(prod(tensor.shape) for tensor in found.values()) > sum(storage.count for storage in described.values()):
         raise ValueError("its tensors share their storages")
@@ -92,7 +96,9 @@ def _read_storage(file: BytesIO, data: bytes, storage: StorageRecord) -> Tensor:
 
 
 def _flat(content: object) -> dict[str, TensorRecord]:
-    """The tensors of all networks by name; none of these is seen twice, so that no file is larger in memory."""
+    """The tensors of all networks by name; nothing is gone through twice, so that no small file takes long."""
+    if isinstance(content, dict) and 0 < len(content) <= _MOST_TENSORS:
+        return dict(_named(content, TensorRecord))  # a state dict, with these names already
     if not isinstance(content, list | tuple) or not 0 < len(content) <= _MOST_PARTS:
         raise ValueError(f"it holds no list of 1 to {_MOST_PARTS} networks")
     found: dict[str, TensorRecord] = {}
@@ -103,7 +109,7 @@ def _flat(content: object) -> dict[str, TensorRecord]:
         if id(part) in seen or level > _MOST_LEVELS:
             raise ValueError(f"its module {shortened(prefix)} is there twice or lies too deep")
         seen.add(id(part))
-        tensors, modules = _opened(part)
+        tensors, modules = _opened(part, seen)
         for name, tensor in tensors:
             if (key := f"{prefix}.{name}") in found or len(found) >= _MOST_TENSORS:
                 raise ValueError(f"it holds {shortened(key)} twice, or more than {_MOST_TENSORS} tensors")
@@ -112,7 +118,7 @@ def _flat(content: object) -> dict[str, TensorRecord]:
     return found
 
 
-def _opened(part: object) -> tuple[list[tuple[str, TensorRecord]], list[tuple[str, object]]]:
+def _opened(part: object, seen: set[int]) -> tuple[list[tuple[str, TensorRecord]], list[tuple[str, object]]]:
     """Names and tensors of a module or state dict, and names and modules inside."""
     if isinstance(part, dict):
         return list(_named(part, TensorRecord)), []
@@ -122,8 +128,13 @@ def _opened(part: object) -> tuple[list[tuple[str, TensorRecord]], list[tuple[st
     for option, value in _SETTINGS.get(part.name, {}).items():
         if state.get(option, value) != value:
             raise ValueError(f"it has a {part.name.split()[-1]} with another {option} than {value}")
-    tensors = [*_named(state.get("_parameters"), TensorRecord), *_named(state.get("_buffers"), TensorRecord)]
-    return tensors, list(_named(state.get("_modules"), ModuleRecord))
+    parameters, buffers, modules = (state.get(name) for name in ("_parameters", "_buffers", "_modules"))
+    own = {id(members) for members in (parameters, buffers, modules)}
+    if own & seen:
+        raise ValueError("two of its modules share their parts")
+    seen |= own
+    tensors = [*_named(parameters, TensorRecord), *_named(buffers, TensorRecord)]
+    return tensors, list(_named(modules, ModuleRecord))
 
 
 def _named(members: object, kind: type[K]) -> Iterator[tuple[str, K]]:

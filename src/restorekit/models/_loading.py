@@ -111,7 +111,9 @@ def _read_torch(path: Path) -> dict[str, Tensor]:
 
 def _check_expansion(path: Path) -> None:
     """Refuse a zip archive that would fill the memory: PyTorch writes its own without compression, but reads any."""
-    if zipfile.is_zipfile(path):
+    with path.open("rb") as file:
+        zipped = file.read(4) == b"PK\x03\x04"  # as PyTorch tells; zipfile would find archives in other files' numbers
+    if zipped:
         with zipfile.ZipFile(path) as archive:
             total = sum(entry.file_size for entry in archive.infolist())
         if total > path.stat().st_size:
