@@ -86,7 +86,7 @@ def test_the_card(run, tmp_path):
     assert facts["seed picture"] == "`my photo.png`"
     assert facts["pyramid"] == "short side 11 px to long side 36 px"
     assert facts["precision"] == "float32; stored in half precision"
-    assert facts["distortion"] == "Gaussian noise of sigma 25/255, drawn anew in every step"
+    assert facts["distortion"] == "Gaussian noise of sigma 0 to 25/255, drawn anew in every step"
     assert "{" not in card
     assert facts["command"].startswith(
         "`python examples/14_train_discriminators.py --task denoising --picture 'my photo.png' "
