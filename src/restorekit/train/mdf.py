@@ -131,9 +131,9 @@ def fit_mdf(
         picture by heart, and the loss answered to brightness rather than to blur. Sizes, losses and optimiser are those
         of SinGAN's code (Shaham et al., ICCV 2019), but for the weight of the penalty, 0.1 there, with which the
         denoising loss led noise to a picture by half as many dB in 25 steps; there, the number of scales follows from
-        a ratio near 0.75, here the ratio from the number, and there are 2000 iterations for each, where the counters in the
-        published discriminators tell of 1000 (3000 for JPEG). The first scale restores the coarsest picture from one
-        step smaller, not from noise. Training is in [-1, 1]; afterwards, the range goes into the first convolution.
+        a ratio near 0.75, here the ratio from the number, and there are 2000 iterations for each, where the counters in
+        the published discriminators tell of 1000 (3000 for JPEG). The first scale restores the coarsest picture from
+        one step smaller, not from noise. Training is in [-1, 1]; afterwards, the range goes into the first convolution.
     """
     plan = Plan(num_scales, iterations, max_side, min_side, penalty_weight, mixed_precision, seed)
     pictures, distortion = seed_pictures(image), make_task(task)
