@@ -135,7 +135,9 @@ def ddp(model: Restorer, scale: int) -> float:
     for name in model.unused_parameters(scale):
         model.get_parameter(name).requires_grad_(False)
     plain, x = copy.deepcopy(model), picture(model, 7, 5)
+    form = None
     dist.init_process_group("gloo", store=dist.HashStore(), rank=0, world_size=1)
+    group = dist.group.WORLD  # held to the end of this function, see below
     try:
         # Of the order in memory of depthwise kernels' gradients: it costs a copy, and no correctness.
         warnings.filterwarnings("ignore", "Grad strides do not match bucket view strides")
@@ -147,7 +149,11 @@ def ddp(model: Restorer, scale: int) -> float:
         (out, found), (expected, gradients) = (_backward(n, n, x, scale) for n in (form, plain))
         return max(difference(out, expected), difference(found, gradients))
     finally:
+        # The last to let go of the group waits for its threads. Python's reference lets them run meanwhile; the
+        # wrapper's keeps the interpreter's lock, which they may want: the process would stand still.
+        form = network = None
         dist.destroy_process_group()
+        del group
 
 
 CHECKS: dict[str, tuple[Callable[[Restorer, int], float], float]] = {  # the check, and the difference that it allows

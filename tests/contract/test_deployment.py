@@ -2,6 +2,7 @@
 
 import re
 import sys
+import weakref
 
 import deployment
 import pytest
@@ -69,6 +70,26 @@ def test_a_check_can_fail_and_says_why(kind):
     differs, raises = r"differs by \de[+-]0\d", r"\w{9,} [ -{}~]+"
     assert re.fullmatch(f"fails: ({differs if kind in {'tiles', 'bfloat16'} else raises})", said)
     assert not deployment.check_cell("channels_last", model).startswith("fails")
+
+
+def test_a_wrapper_is_gone_before_its_process_group(monkeypatch):
+    # Freed the other way round, the process hangs once in some hundred times.
+    wrappers, alive = [], []
+
+    class Watched(deployment.DistributedDataParallel):
+        def __init__(self, module):
+            super().__init__(module)
+            wrappers.append(weakref.ref(self))
+
+    def destroy():
+        alive.append(wrappers[0]() is not None)
+        destroy_process_group()
+
+    destroy_process_group = deployment.dist.destroy_process_group
+    monkeypatch.setattr(deployment, "DistributedDataParallel", Watched)
+    monkeypatch.setattr(deployment.dist, "destroy_process_group", destroy)
+    check("DDP", CASES["vdsr x2"])
+    assert alive == [False]
 
 
 def test_the_page_holds_the_table(tmp_path, monkeypatch, capsys):
