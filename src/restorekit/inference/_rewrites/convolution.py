@@ -1,0 +1,138 @@
+"""A convolution with what follows it: an addition and an activation, in one pass over its output."""
+
+from collections.abc import Callable
+from typing import NamedTuple, Self, final
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from restorekit.layers import SConv2d
+
+
+class Activation(NamedTuple):
+    """A scalar function by its name in oneDNN, with its constants."""
+
+    name: str = "none"
+    constants: tuple[float, ...] = ()
+
+    def apply_(self, x: Tensor) -> Tensor:
+        """Compute it in place."""
+        return _IN_PLACE[self.name](x, *self.constants)
+
+
+_IN_PLACE: dict[str, Callable[..., Tensor]] = {"none": lambda x: x, "relu": F.relu_, "leaky_relu": F.leaky_relu_}
+
+
+@final
+class FusedConv2d(nn.Module):
+    """y = activation(conv2d(x) + other), where ``other`` may be left out, for inference.
+
+    On the CPU one call of oneDNN does it all, so that sums and activations cost no passes over memory; elsewhere, and
+    in graphs that are exported or compiled, the same is spelled out. Features lie in channels last.
+
+    Args:
+        weight: Kernel (out, in / groups, kh, kw).
+        bias: One constant for each output channel, or None.
+        stride: Of both axes.
+        padding: Zeros around the picture on both axes.
+        dilation: Of both axes.
+        groups: Groups of channels.
+    """
+
+    weight: nn.Parameter
+    bias: nn.Parameter | None
+
+    def __init__(
+        self,
+        weight: Tensor,
+        bias: Tensor | None,
+        *,
+        stride: tuple[int, ...] = (1, 1),
+        padding: tuple[int, ...] = (0, 0),
+        dilation: tuple[int, ...] = (1, 1),
+        groups: int = 1,
+    ) -> None:
+        super().__init__()
+        self.weight = _frozen(weight.contiguous(memory_format=torch.channels_last))
+        self.bias = None if bias is None else _frozen(bias)
+        self.stride, self.padding, self.dilation, self.groups = stride, padding, dilation, groups
+        self.activation = Activation()
+        self.overwrites = False  # the sum is written into ``other``, which nobody reads afterwards
+
+    @classmethod
+    def of(cls, conv: nn.Conv2d | SConv2d) -> Self | None:
+        """The same convolution with its kernel as it is now; None if its border is no margin of zeros."""
+        if conv.padding_mode != "zeros" or isinstance(conv.padding, str):
+            return None
+        plain = conv.fuse() if isinstance(conv, SConv2d) else conv
+        stride, padding, dilation = tuple(conv.stride), tuple(conv.padding), tuple(conv.dilation)
+        return cls(
+            plain.weight, plain.bias, stride=stride, padding=padding, dilation=dilation, groups=conv.groups
+        )
+
+    def with_weights(self, weight: Tensor, bias: Tensor | None) -> "FusedConv2d":
+        """The same options around other weights."""
+        other = FusedConv2d(
+            weight, bias, stride=self.stride, padding=self.padding, dilation=self.dilation, groups=self.groups
+        )
+        other.activation = self.activation
+        return other
+
+    @property
+    def in_channels(self) -> int:
+        return self.weight.shape[1] * self.groups
+
+    @property
+    def out_channels(self) -> int:
+        return self.weight.shape[0]
+
+    @property
+    def is_pointwise(self) -> bool:
+        """Whether each pixel is mapped by itself, with one matrix for all channels."""
+        return tuple(self.weight.shape[2:]) == (1, 1) and self.stride == (1, 1) and self.groups == 1 and not self.pads
+
+    @property
+    def pads(self) -> bool:
+        return self.padding != (0, 0)
+
+    def forward(self, x: Tensor, other: Tensor | None = None) -> Tensor:
+        """Map features (N, in, H, W), and features of the result's shape to be added, to (N, out, H', W')."""
+        if _by_onednn(x):
+            return self._fused(x.contiguous(memory_format=torch.channels_last), other)
+        out = F.conv2d(x, self.weight, self.bias, self.stride, self.padding, self.dilation, self.groups)
+        if other is not None:
+            out = out.add_(other)
+        return self.activation.apply_(out)
+
+    def _fused(self, x: Tensor, other: Tensor | None) -> Tensor:
+        options = self.padding, self.stride, self.dilation, self.groups
+        name, constants = self.activation
+        if other is None:
+            return torch.ops.mkldnn._convolution_pointwise(x, self.weight, self.bias, *options, name, constants, "")
+        if self.overwrites:
+            unary = None if name == "none" else name
+            return torch.ops.mkldnn._convolution_pointwise_.binary(
+                other, x, self.weight, self.bias, *options, "add", None, unary, constants, ""
+            )
+        out = torch.ops.mkldnn._convolution_pointwise(x, self.weight, self.bias, *options, "none", (), "")
+        return self.activation.apply_(out.add_(other))
+
+    def extra_repr(self) -> str:
+        shape = f"{self.in_channels}, {self.out_channels}, kernel_size={tuple(self.weight.shape[2:])}"
+        return f"{shape}, groups={self.groups}, activation={self.activation.name!r}, overwrites={self.overwrites}"
+
+
+def _frozen(tensor: Tensor) -> nn.Parameter:
+    """A parameter that is in the module's memory and takes no gradient; one that is so already stays the same."""
+    if isinstance(tensor, nn.Parameter) and not tensor.requires_grad:
+        return tensor
+    return nn.Parameter(tensor.detach(), requires_grad=False)
+
+
+def _by_onednn(x: Tensor) -> bool:
+    if x.device.type != "cpu" or torch.compiler.is_compiling() or not torch.backends.mkldnn.enabled:  # type: ignore[attr-defined]
+        return False
+    if x.dtype == torch.bfloat16:
+        return bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
+    return x.dtype == torch.float32

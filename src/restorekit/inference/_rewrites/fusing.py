@@ -1,0 +1,102 @@
+"""Activations and sums as parts of the convolution in front of them."""
+
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import fx, nn
+
+from restorekit.inference._rewrites.convolution import Activation
+from restorekit.inference._rewrites.precision import is_picture
+from restorekit.inference._rewrites.graph import (
+    call,
+    called,
+    convolution_at,
+    convolutions,
+    is_addition,
+    module_at,
+    only_user,
+    replace,
+    shape_at,
+    shuffle_factor,
+)
+
+_RELU = {F.relu, F.relu_, torch.relu, torch.relu_, "relu", "relu_"}
+
+
+def shuffle_last(graph: fx.GraphModule) -> None:
+    """Put an activation in front of the pixel shuffle that feeds it: it does not care where a value stands."""
+    for node in list(graph.graph.nodes):
+        if activation_at(graph, node) is None or not shuffle_factor(graph, node.args[0]) or not only_user(node.args[0]):
+            continue
+        shuffle, before = node.args[0], node.args[0].args[0]
+        node.replace_all_uses_with(shuffle)
+        node.replace_input_with(shuffle, before)
+        shuffle.prepend(node)
+        shuffle.replace_input_with(before, node)
+
+
+def fuse_activations(graph: fx.GraphModule) -> None:
+    """Let a convolution apply the activation that alone reads it."""
+    for node, conv in convolutions(graph):
+        user = only_user(node)
+        activation = None if user is None else activation_at(graph, user)
+        if user is not None and activation is not None and conv.activation.name == "none":
+            conv.activation = activation
+            replace(user, node)
+
+
+def fuse_sums(graph: fx.GraphModule) -> None:
+    """Let a convolution add what is added to it alone; a factor on it goes into its kernel."""
+    for node in list(graph.graph.nodes):
+        if not is_addition(node) or len(node.args) != 2:
+            continue
+        for mine, other in (node.args, node.args[::-1]):
+            conv = convolution_at(graph, mine)
+            factor = _factor(node, mine)
+            if conv is None or factor is None or only_user(mine) is not node or not _fits(conv, mine, other):
+                continue
+            bias = None if conv.bias is None else conv.bias * factor
+            weights = (conv.weight, conv.bias) if factor == 1 else (conv.weight * factor, bias)
+            replace(node, call(graph, conv.with_weights(*weights), mine.args[0], other, like=node))
+            graph.graph.erase_node(mine)
+            break
+
+
+def overwrite_sums(graph: fx.GraphModule) -> None:
+    """Let a sum be written into its other part where that is the result of a convolution and read for the last time."""
+    order = {node: place for place, node in enumerate(graph.graph.nodes)}
+    for node, conv in convolutions(graph):
+        other = node.args[1] if len(node.args) == 2 else None
+        if other is None or convolution_at(graph, other) is None or other is node.args[0]:
+            continue
+        conv.overwrites = all(order[user] <= order[node] for user in other.users)
+
+
+def activation_at(graph: fx.GraphModule, node: fx.Node) -> Activation | None:
+    """The scalar function that a node applies, of those that a convolution can take over; else None."""
+    module = module_at(graph, node)
+    if isinstance(module, nn.ReLU) or called(node, _RELU):
+        return Activation("relu")
+    if isinstance(module, nn.LeakyReLU):
+        return Activation("leaky_relu", (module.negative_slope,))
+    if isinstance(module, nn.PReLU) and module.num_parameters == 1:
+        return Activation("leaky_relu", (float(module.weight.detach()),))
+    return None
+
+
+def _factor(node: fx.Node, mine: object) -> float | None:
+    """What the sum multiplies a part with; None if that is no number."""
+    alpha: Any = node.kwargs.get("alpha", 1)
+    if set(node.kwargs) - {"alpha"} or not isinstance(alpha, int | float):
+        return None
+    if alpha == 1:
+        return 1
+    return float(alpha) if mine is node.args[1] else None
+
+
+def _fits(conv: Any, mine: fx.Node, other: object) -> bool:
+    """Whether a sum of this convolution can take ``other``: it adds nothing yet, and the other is of the same shape."""
+    if not isinstance(other, fx.Node) or len(mine.args) != 1 or conv.activation.name != "none":
+        return False
+    return shape_at(other) is not None and shape_at(other) == shape_at(mine) and not is_picture(other)

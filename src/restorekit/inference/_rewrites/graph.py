@@ -1,0 +1,139 @@
+"""Reading and changing a graph: the few words that all rewrites are written in."""
+
+import operator
+from collections.abc import Iterator
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, fx, nn
+
+from restorekit.inference._rewrites.convolution import FusedConv2d
+from restorekit.layers._skeleton import skeleton
+
+_ADD = {operator.add, operator.iadd, torch.add, "add", "add_"}
+_CAT = {torch.cat, torch.concat}
+_SHUFFLE = {F.pixel_shuffle, torch.pixel_shuffle}
+
+
+def module_at(graph: fx.GraphModule, node: fx.Node) -> nn.Module | None:
+    """The module that a node calls; None if it calls none."""
+    return graph.get_submodule(str(node.target)) if node.op == "call_module" else None
+
+
+def convolution_at(graph: fx.GraphModule, node: object) -> FusedConv2d | None:
+    """The convolution that a node calls; None if it is anything else."""
+    module = module_at(graph, node) if isinstance(node, fx.Node) else None
+    return module if isinstance(module, FusedConv2d) else None
+
+
+def convolutions(graph: fx.GraphModule) -> Iterator[tuple[fx.Node, FusedConv2d]]:
+    """All convolutions in the order in which they run."""
+    for node in list(graph.graph.nodes):
+        conv = convolution_at(graph, node)
+        if conv is not None:
+            yield node, conv
+
+
+def called(node: object, among: set[Any]) -> bool:
+    """Whether a node calls one of these functions or methods."""
+    return isinstance(node, fx.Node) and node.op in {"call_function", "call_method"} and node.target in among
+
+
+def is_addition(node: object) -> bool:
+    return called(node, _ADD)
+
+
+def concatenated(node: object) -> list[fx.Node] | None:
+    """What a node puts side by side in the channels, those of nested concatenations in their order; else None."""
+    if not called(node, _CAT):
+        return None
+    assert isinstance(node, fx.Node)
+    axis = node.kwargs.get("dim", node.args[1] if len(node.args) > 1 else 0)
+    if axis != 1:
+        return None
+    parts: list[fx.Node] = []
+    for part in node.args[0]:  # type: ignore[union-attr]
+        parts += concatenated(part) or [part]  # type: ignore[list-item]
+    return parts
+
+
+def shuffle_factor(graph: fx.GraphModule, node: object) -> int | None:
+    """The factor of a pixel shuffle; None if the node is anything else."""
+    if not isinstance(node, fx.Node):
+        return None
+    module = module_at(graph, node)
+    if isinstance(module, nn.PixelShuffle):
+        return module.upscale_factor
+    if called(node, _SHUFFLE):
+        return int(node.kwargs.get("upscale_factor", node.args[-1]))  # type: ignore[arg-type]
+    return None
+
+
+def constant_at(graph: fx.GraphModule, node: object) -> Tensor | None:
+    """The tensor of the network that a node fetches; None if it is anything else."""
+    if not isinstance(node, fx.Node) or node.op != "get_attr":
+        return None
+    owner, _, name = str(node.target).rpartition(".")
+    value = getattr(graph.get_submodule(owner), name)
+    return value if isinstance(value, Tensor) else None
+
+
+def only_user(node: object) -> fx.Node | None:
+    """The one node that reads this one; None if there are more or none."""
+    if isinstance(node, fx.Node) and len(node.users) == 1:
+        return next(iter(node.users))
+    return None
+
+
+def call(graph: fx.GraphModule, module: nn.Module, *args: fx.Node, like: fx.Node) -> fx.Node:
+    """A node in front of ``like`` that calls a new module and makes a result of the same shape."""
+    name = f"rewritten_{len(graph.graph.nodes)}"
+    while hasattr(graph, name):
+        name += "_"
+    graph.add_submodule(name, module)
+    with graph.graph.inserting_before(like):
+        node = graph.graph.call_module(name, args)
+    node.meta.update(like.meta)
+    return node
+
+
+def replace(node: fx.Node, by: fx.Node) -> None:
+    """Let every reader of ``node`` read ``by`` instead, and drop it."""
+    node.replace_all_uses_with(by)
+    node.graph.erase_node(node)
+
+
+def clean(graph: fx.GraphModule) -> None:
+    """Drop what nobody reads."""
+    graph.graph.eliminate_dead_code()
+    graph.delete_all_unused_submodules()
+    graph.recompile()
+
+
+class _Shapes(fx.Interpreter):
+    def __init__(self, graph: fx.GraphModule) -> None:
+        super().__init__(graph)
+        self.seen: dict[str, tuple[int, ...]] = {}
+
+    def run_node(self, n: fx.Node) -> Any:
+        out = super().run_node(n)
+        if isinstance(out, Tensor):
+            self.seen[n.name] = tuple(out.shape)
+        return out
+
+
+def note_shapes(graph: fx.GraphModule, x: Tensor) -> None:
+    """Give each node that makes a tensor the ``shape`` that it has for a picture like ``x``, found by a dry run."""
+    run = _Shapes(skeleton(graph))  # type: ignore[arg-type]
+    with torch.inference_mode(False), torch.no_grad():
+        run.run(x.to("meta"))
+    for node in graph.graph.nodes:
+        if node.name in run.seen:
+            node.meta["shape"] = run.seen[node.name]
+
+
+def shape_at(node: object) -> tuple[int, ...] | None:
+    """The noted shape; None if the node makes no tensor, or none is known."""
+    shape: tuple[int, ...] | None = node.meta.get("shape") if isinstance(node, fx.Node) else None
+    return shape
