@@ -1,7 +1,7 @@
 """The contract that every restoration network keeps."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, ClassVar
 
 import torch
@@ -55,8 +55,9 @@ class Restorer(Network, ABC):
     def trace(self, scale: int | None = None) -> Trace:
         """Run on the meta device: convolutions with their resolution, multiply-adds, peak memory."""
         side = 16 * self.size_multiple
-        arguments = {"scale": self.pick_scale(scale)}
-        return trace(self, in_channels=self.in_channels, side=side, arguments=arguments)
+        dtype = next((parameter.dtype for parameter in self.parameters()), torch.float32)
+        x = torch.empty(1, self.in_channels, side, side, dtype=dtype, device="meta")
+        return trace(self, x, {"scale": self.pick_scale(scale)})
 
     def unused_parameters(self, scale: int | None = None) -> list[str]:
         """Names of the parameters that ``forward`` leaves out at this scale, in the state the network is in.
@@ -64,6 +65,10 @@ class Restorer(Network, ABC):
         They get no gradient: an optimiser or DDP that expects one for each parameter must be given the others only.
         """
         return []
+
+    def in_parts(self, x: Tensor, scale: int, run: Callable[[Tensor, int], Tensor]) -> Tensor:
+        """What ``run`` makes of pictures and a scale, taken whole unless the network takes large pictures in parts."""
+        return run(x, scale)
 
     def pad(self, x: Tensor) -> Tensor:
         """Repeat the last row and column up to a multiple of ``size_multiple``."""

@@ -1,6 +1,6 @@
 """RNAN: residual non-local attention network."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from os import PathLike
 from typing import ClassVar, final
 
@@ -149,20 +149,21 @@ class RNAN(Restorer):
             ValueError: A wrong shape, or another scale.
         """
         self.check_input(x)
-        return self._in_parts(x, self.pick_scale(scale))
+        return self.in_parts(x, self.pick_scale(scale), self._whole)
 
     def unused_parameters(self, scale: int | None = None) -> list[str]:
         """The biases that cancel in the softmax of the non-local blocks; they are frozen."""
         return [name for name, _ in self.named_parameters() if name.endswith("non_local.theta.bias")]
 
-    def _in_parts(self, x: Tensor, scale: int) -> Tensor:
+    def in_parts(self, x: Tensor, scale: int, run: Callable[[Tensor, int], Tensor]) -> Tensor:
+        """Run pictures of less than ``MAX_PIXELS`` whole, larger ones in overlapping quarters, again and again."""
         if self.training or torch.compiler.is_compiling() or x.shape[-2] * x.shape[-1] < MAX_PIXELS:
-            return self._whole(x, scale)
+            return run(x, scale)
         strips = []
         for top, bottom, first_row, last_row in _halves(x.shape[-2]):
             pieces = []
             for left, right, first, last in _halves(x.shape[-1]):
-                piece = self._in_parts(x[..., top:bottom, left:right], scale)
+                piece = self.in_parts(x[..., top:bottom, left:right], scale, run)
                 piece = piece[..., (first_row - top) * scale : (last_row - top) * scale, :]
                 pieces.append(piece[..., (first - left) * scale : (last - left) * scale])
             strips.append(torch.cat(pieces, dim=-1))

@@ -1,7 +1,10 @@
 """All rewrites in their order."""
 
+import copy
+from typing import final
+
 import torch
-from torch import fx, nn
+from torch import Tensor, nn
 
 from restorekit.inference._rewrites.concatenation import split_concatenations
 from restorekit.inference._rewrites.folding import fold_batch_norm, fold_constants, gather_convolutions
@@ -10,21 +13,21 @@ from restorekit.inference._rewrites.graph import clean, note_shapes
 from restorekit.inference._rewrites.precision import narrow, note_pictures
 from restorekit.inference._rewrites.shuffling import shuffle_behind
 from restorekit.inference._rewrites.strips import cut_into_strips
-from restorekit.inference._rewrites.tracing import flat_graph
+from restorekit.inference._rewrites.tracing import OneScale, flat_graph
 from restorekit.models import Restorer
 
 _SIDE = 16  # pixels of the picture of the dry run, before ``size_multiple``
 
 
-def rewritten(model: Restorer, scale: int, dtype: torch.dtype) -> nn.Module | None:
-    """What one scale of a network computes, as a rewritten graph; None if it cannot be followed.
+def rewritten(model: Restorer, scale: int, dtype: torch.dtype) -> nn.Module:
+    """What one scale of a network computes, for pictures whose sides are multiples of ``size_multiple``.
 
-    The graph shares no memory with the network.
+    It shares no memory with the network. One whose path depends on the picture keeps its own forward.
     """
+    weight = next(model.parameters())
     graph = flat_graph(model, scale)
     if graph is None:
-        return None
-    weight = next(model.parameters())
+        return AsItIs(model, scale, dtype)
     side = _SIDE * model.size_multiple
     gather_convolutions(graph)
     note_shapes(graph, torch.empty(2, model.in_channels, side, side, dtype=weight.dtype, device="meta"))
@@ -44,3 +47,18 @@ def rewritten(model: Restorer, scale: int, dtype: torch.dtype) -> nn.Module | No
     cut_into_strips(graph, weight.dtype)
     clean(graph)
     return graph
+
+
+@final
+class AsItIs(nn.Module):
+    """A network that cannot be followed, under autocast, with its kernels in channels last."""
+
+    def __init__(self, model: Restorer, scale: int, dtype: torch.dtype) -> None:
+        super().__init__()
+        self.single = OneScale(copy.deepcopy(model).eval().to(memory_format=torch.channels_last), scale)
+        self.dtype = dtype
+
+    def forward(self, x: Tensor) -> Tensor:
+        with torch.autocast(x.device.type, self.dtype, enabled=self.dtype != x.dtype):
+            restored: Tensor = self.single(x)
+        return restored.to(x.dtype)

@@ -158,6 +158,10 @@ def _reach(graph: fx.GraphModule, node: fx.Node) -> int | None:
 
 
 def _insert(graph: fx.GraphModule, tail: _Tail, output: fx.Node, dtype: torch.dtype) -> None:
+    for node in tail.nodes:
+        conv = convolution_at(graph, node)
+        if conv is not None and len(node.args) == 2 and node.args[1] in tail.inputs:
+            conv.overwrites = False  # neighbouring strips read the same rows
     separate = fx.Graph()
     copies = {node: separate.placeholder(f"x{place}") for place, node in enumerate(tail.inputs)}
 

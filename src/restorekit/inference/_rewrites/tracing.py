@@ -34,12 +34,6 @@ class _Tracer(fx.Tracer):
             raise
 
 
-def shallow_copy(model: nn.Module) -> Any:
-    """A copy with modules of its own that shares parameters and buffers."""
-    memo: dict[int, Any] = {id(tensor): tensor for tensor in (*model.parameters(), *model.buffers())}
-    return copy.deepcopy(model, memo)
-
-
 class OneScale(nn.Module):
     """A network as a function of the picture alone."""
 
@@ -59,9 +53,10 @@ def flat_graph(model: Restorer, scale: int) -> fx.GraphModule | None:
     Modules that cannot be followed (their path depends on the picture, or they look into it) are single nodes. None if
     the network itself is such a module.
     """
-    network = shallow_copy(model).eval()
+    network: Any = copy.deepcopy(model).eval().requires_grad_(False)
     network.check_input = _nothing
     network.pad = network.crop = _first
+    network.in_parts = _whole
     root, opaque = OneScale(network, scale), set[type]()
     while type(network) not in opaque:
         tracer = _Tracer(opaque)
@@ -77,6 +72,11 @@ def flat_graph(model: Restorer, scale: int) -> fx.GraphModule | None:
 
 def _nothing(x: Tensor) -> None:
     """Sizes and types are checked before the graph runs."""
+
+
+def _whole(x: Tensor, scale: int, run: Callable[[Tensor, int], Tensor]) -> Tensor:
+    """So is the division of large pictures."""
+    return run(x, scale)
 
 
 def _first(x: Tensor, *_: Any) -> Tensor:

@@ -1,0 +1,87 @@
+"""A network rewritten for inference, as a network."""
+
+from collections.abc import Sequence
+from typing import final
+
+import torch
+from torch import Tensor, fx, nn
+
+from restorekit._check import check_batch
+from restorekit.inference._rewrites.pipeline import rewritten
+from restorekit.layers._skeleton import skeleton
+from restorekit.models import Restorer
+from restorekit.models._trace import Trace, trace
+
+
+@final
+class Optimized(Restorer):
+    """A network that computes what another does, for its result alone, by a rewritten graph for each scale.
+
+    Pictures go in and out in the dtype of the original, whatever features are computed in. It holds copies of all
+    weights and follows no later change of the original's.
+
+    Args:
+        model: The original; left as it is.
+        scales: Those of its factors to hold.
+        dtype: Type to compute features in.
+
+    Attributes:
+        dtype: Type that features are computed in.
+        picture_dtype: Type of pictures.
+        graphs: What runs, by scale.
+    """
+
+    def __init__(self, model: Restorer, scales: Sequence[int], dtype: torch.dtype) -> None:
+        super().__init__(
+            scales, size_multiple=model.size_multiple, in_channels=model.in_channels, config=dict(model.config)
+        )
+        self.dtype, self.picture_dtype = dtype, next(model.parameters()).dtype
+        self._plan = (skeleton(model),)  # no submodule: its tensors have no memory and stay so
+        self.graphs = nn.ModuleDict({str(scale): rewritten(model, scale, dtype) for scale in self.scales})
+        self.requires_grad_(False).eval()
+
+    @property
+    def plan(self) -> Restorer:
+        """The original without memory: its structure, counts and reach."""
+        (model,) = self._plan
+        assert isinstance(model, Restorer)
+        return model
+
+    @property
+    def receptive_radius(self) -> int | None:
+        """That of the original."""
+        return self.plan.receptive_radius
+
+    def trace(self, scale: int | None = None) -> Trace:
+        """The dry run of the original, whose arithmetic counts; its peak memory is that of this."""
+        seen, graph = self.plan.trace(scale), self.graphs[str(self.pick_scale(scale))]
+        if isinstance(graph, fx.GraphModule):
+            x = torch.empty(1, self.in_channels, seen.side, seen.side, dtype=self.picture_dtype, device="meta")
+            seen.peak_bytes = trace(graph, x, {}).peak_bytes
+        return seen
+
+    def forward(self, x: Tensor, scale: int | None = None) -> Tensor:
+        """Restore pictures (N, in_channels, H, W) in [0, 1] as the original does, without graph for gradients.
+
+        Args:
+            x: Pictures of at least 1x1 px, of any floating-point type.
+            scale: Which factor, needed only if the network holds several.
+
+        Returns:
+            Restored pictures (N, in_channels, scale * H, scale * W) of the same type, not clamped.
+
+        Raises:
+            TypeError: ``x`` is no floating-point tensor.
+            ValueError: A wrong shape, or a scale that is not held.
+        """
+        self.check_input(x)
+        with torch.no_grad():
+            return self.plan.in_parts(x.to(self.picture_dtype), self.pick_scale(scale), self._run).to(x.dtype)
+
+    def _run(self, x: Tensor, scale: int) -> Tensor:
+        padded = self.pad(x).contiguous(memory_format=torch.channels_last)
+        return self.crop(self.graphs[str(scale)](padded), x, scale)
+
+    def check_input(self, x: Tensor) -> None:
+        """Require pictures that the network can take, of any floating-point type."""
+        check_batch(x, channels=self.in_channels)

@@ -1,0 +1,68 @@
+"""The same network, faster: exact rewrites for inference."""
+
+from typing import Literal
+
+import torch
+
+from restorekit.inference._optimized import Optimized
+from restorekit.inference._running import check_dtype, check_restorer
+from restorekit.models import Restorer
+
+
+def optimize(
+    model: Restorer,
+    *,
+    dtype: torch.dtype | None = None,
+    compile: bool = False,
+    backend: Literal["torch", "onnxruntime", "openvino"] = "torch",
+) -> Optimized:
+    """Rewrite a network for inference: it computes the same, in less time and memory.
+
+    Its forward is written down as one graph, in which
+
+    - kernels with weight norm or mixed from templates are computed once, BatchNorm and the mean colour at the end
+      become part of a convolution;
+    - sums and activations happen inside the convolution in front of them, in place where nothing reads the old value;
+    - 1x1 convolutions of concatenations become sums of products, without the concatenation;
+    - a narrow last convolution moves in front of the pixel shuffle;
+    - the end, where features are widest, runs in strips of rows that stay in cache;
+    - tensors are in channels last, and features in ``dtype``.
+
+    Args:
+        model: Network from this library, or a subclass of ``models.Restorer``; left as it is.
+        dtype: Type to compute features in, such as ``torch.bfloat16``; the network's own if None. Pictures, and what is
+            added to the result, keep the network's.
+        compile: Hand the graph to ``torch.compile``, which takes a minute at the first call and needs a C++ compiler.
+        backend: What runs the graph.
+
+    Returns:
+        A network for evaluation alone, with copies of all weights: it takes and gives pictures as ``model`` does, of
+        any floating-point type. Results differ by rounding: of about 1e-6 in float32.
+
+    Raises:
+        ImportError: The backend is not installed.
+        TypeError: ``model`` is no network of this library, or ``dtype`` no floating-point type.
+        ValueError: An unknown backend, or options that do not go together.
+
+    Example:
+        >>> import restorekit
+        >>> net, x = restorekit.models.carn_m(scale=2, channels=8).eval(), torch.rand(1, 3, 40, 50)
+        >>> (optimize(net)(x) - net(x)).abs().max().item() < 1e-5
+        True
+    """
+    check_restorer(model)
+    if isinstance(model, Optimized):
+        raise TypeError("model is rewritten already; give optimize the network that it was made from")
+    if backend not in _BACKENDS:
+        raise ValueError(f"backend must be one of {', '.join(_BACKENDS)}, got {backend!r}")
+    if compile and backend != "torch":
+        raise ValueError(f"compile=True is for the backend 'torch', got {backend!r}")
+    dtype = check_dtype(dtype or next(model.parameters()).dtype)
+    fast = Optimized(model, model.scales, dtype)
+    if compile:
+        for scale, graph in fast.graphs.items():
+            fast.graphs[scale] = torch.compile(graph, dynamic=True)  # type: ignore[assignment]
+    return fast
+
+
+_BACKENDS = ("torch", "onnxruntime", "openvino")
