@@ -56,8 +56,8 @@ class Optimized(Restorer):
         """The dry run of the original, whose arithmetic counts; its peak memory is that of this."""
         seen, graph = self.plan.trace(scale), self.graphs[str(self.pick_scale(scale))]
         if isinstance(graph, fx.GraphModule):
-            x = torch.empty(1, self.in_channels, seen.side, seen.side, dtype=self.picture_dtype, device="meta")
-            seen.peak_bytes = trace(graph, x, {}).peak_bytes
+            options = {"in_channels": self.in_channels, "side": seen.side, "dtype": self.picture_dtype}
+            seen.peak_bytes = trace(graph, arguments={}, **options).peak_bytes
         return seen
 
     def forward(self, x: Tensor, scale: int | None = None) -> Tensor:

@@ -104,11 +104,15 @@ class _Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
         self.alive -= size
 
 
-def trace(model: nn.Module, x: Tensor, arguments: dict[str, Any]) -> Trace:
-    """Run a skeleton of ``model`` without arithmetic on a square picture of the meta device."""
-    seen = Trace(x.shape[-1])
+def trace(
+    model: nn.Module, *, in_channels: int, side: int, arguments: dict[str, Any], dtype: torch.dtype | None = None
+) -> Trace:
+    """Run a skeleton of ``model`` without arithmetic on one square picture of ``side`` pixels, by default of its dtype."""
+    dtype = dtype or next((p.dtype for p in model.parameters()), torch.float32)
+    seen = Trace(side)
     with torch.inference_mode(False), torch.no_grad():  # inference mode hides convolutions from the recorder
         run = skeleton(model)
+        x = torch.empty(1, in_channels, side, side, dtype=dtype, device="meta")
         with _Recorder(seen):
             run(x, **arguments)
     return seen

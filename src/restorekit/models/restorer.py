@@ -55,9 +55,8 @@ class Restorer(Network, ABC):
     def trace(self, scale: int | None = None) -> Trace:
         """Run on the meta device: convolutions with their resolution, multiply-adds, peak memory."""
         side = 16 * self.size_multiple
-        dtype = next((parameter.dtype for parameter in self.parameters()), torch.float32)
-        x = torch.empty(1, self.in_channels, side, side, dtype=dtype, device="meta")
-        return trace(self, x, {"scale": self.pick_scale(scale)})
+        arguments = {"scale": self.pick_scale(scale)}
+        return trace(self, in_channels=self.in_channels, side=side, arguments=arguments)
 
     def unused_parameters(self, scale: int | None = None) -> list[str]:
         """Names of the parameters that ``forward`` leaves out at this scale, in the state the network is in.
