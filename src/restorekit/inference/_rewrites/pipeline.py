@@ -11,7 +11,7 @@ from restorekit.inference._rewrites.folding import fold_batch_norm, fold_constan
 from restorekit.inference._rewrites.fusing import fuse_activations, fuse_sums, overwrite_sums, shuffle_last
 from restorekit.inference._rewrites.graph import clean, note_shapes
 from restorekit.inference._rewrites.precision import narrow, note_pictures
-from restorekit.inference._rewrites.shuffling import shuffle_behind
+from restorekit.inference._rewrites.shuffling import shuffle_behind, shuffle_transposed
 from restorekit.inference._rewrites.strips import cut_into_strips
 from restorekit.inference._rewrites.tracing import OneScale, flat_graph
 from restorekit.models import Restorer
@@ -33,6 +33,7 @@ def rewritten(model: Restorer, scale: int, dtype: torch.dtype) -> nn.Module:
     note_shapes(graph, torch.empty(2, model.in_channels, side, side, dtype=weight.dtype, device="meta"))
     note_pictures(graph)
     fold_batch_norm(graph)
+    shuffle_transposed(graph)
     shuffle_last(graph)
     fuse_activations(graph)
     shuffle_behind(graph)

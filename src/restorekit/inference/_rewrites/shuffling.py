@@ -1,12 +1,64 @@
-"""The last convolution in front of the last pixel shuffle: it then reads wide features where they are small."""
+"""Enlargements as plain convolutions on the small grid, with a pixel shuffle as the last step of all."""
 
 import torch
-from torch import Tensor, fx
+import torch.nn.functional as F
+from torch import Tensor, fx, nn
 
 from restorekit.inference._rewrites.convolution import FusedConv2d
-from restorekit.inference._rewrites.graph import call, convolution_at, only_user, replace, shuffle_factor
+from restorekit.inference._rewrites.graph import (
+    call,
+    convolution_at,
+    module_at,
+    only_user,
+    replace,
+    shape_at,
+    shuffle_factor,
+)
 
 _NARROW = 4  # output channels up to which a convolution is moved: the shuffle then moves little, too
+
+
+def shuffle_transposed(graph: fx.GraphModule) -> None:
+    """Make a transposed convolution a convolution to ``stride^2`` times the channels, and a pixel shuffle."""
+    for node in list(graph.graph.nodes):
+        conv = module_at(graph, node)
+        if not isinstance(conv, nn.ConvTranspose2d) or not _enlarges_exactly(conv) or shape_at(node.args[0]) is None:
+            continue
+        stride = conv.stride[0]
+        bias = None if conv.bias is None else conv.bias.repeat_interleave(stride**2)
+        weight = phases(conv.weight, stride, conv.padding[0])
+        plain = FusedConv2d(weight, bias, padding=(weight.shape[2] // 2, weight.shape[3] // 2))
+        small = call(graph, plain, node.args[0], like=node)
+        small.meta["shape"] = (shape_at(node.args[0])[0], plain.out_channels, *shape_at(node.args[0])[2:])
+        with graph.graph.inserting_before(node):
+            shuffled = graph.graph.call_function(F.pixel_shuffle, (small, stride))
+        shuffled.meta.update(node.meta)
+        replace(node, shuffled)
+
+
+def phases(weight: Tensor, stride: int, padding: int) -> Tensor:
+    """The kernel (out * stride^2, in, k', k') of the convolution before the shuffle, from a transposed one's.
+
+    Output pixel ``stride * q + r`` reads tap ``a`` of ``weight`` (in, out, k, k) from the small pixel
+    ``q + (r + padding - a) / stride``, where that is whole.
+    """
+    inputs, outputs, side = weight.shape[0], weight.shape[1], weight.shape[2]
+    steps = [(r, tap, *divmod(r + padding - tap, stride)) for r in range(stride) for tap in range(side)]
+    reach = max(abs(pixel) for _, _, pixel, rest in steps if rest == 0)
+    rows = weight.new_zeros(stride, 2 * reach + 1, side)  # (r, small pixel, tap)
+    for r, tap, pixel, rest in steps:
+        if rest == 0:
+            rows[r, pixel + reach, tap] = 1
+    found = torch.einsum("ioab,rma,snb->orsimn", weight, rows, rows)
+    return found.reshape(outputs * stride**2, inputs, *found.shape[-2:])
+
+
+def _enlarges_exactly(conv: nn.ConvTranspose2d) -> bool:
+    """Whether a transposed convolution is of one size on both axes and makes exactly ``stride`` times the pixels."""
+    options = (conv.kernel_size, conv.stride, conv.padding, conv.output_padding, conv.dilation)
+    if any(len(set(option)) != 1 for option in options) or conv.groups != 1 or conv.dilation != (1, 1):
+        return False
+    return conv.kernel_size[0] - 2 * conv.padding[0] + conv.output_padding[0] == conv.stride[0]
 
 
 def shuffle_behind(graph: fx.GraphModule) -> None:
