@@ -79,8 +79,8 @@ class _Step(nn.Module):
     def forward(self, x: Tensor, weights: Tensor) -> Tensor:
         """Map features (N, channels, H, W) and weights (N, OPERATIONS) to features of the same shape."""
         results = [
-            operation(x) * weight.view(-1, 1, 1, 1)
-            for operation, weight in zip(self.operations, weights.unbind(1), strict=True)
+            operation(x) * weights[:, k].view(-1, 1, 1, 1)
+            for k, operation in enumerate(self.operations)
         ]
         out: Tensor = (self.fusion(torch.cat(results, dim=1)).relu() + x).relu()
         return out
@@ -98,8 +98,8 @@ class _Group(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         weights = self.attention(x)
         x = self.entry(x).relu()
-        for step, weight in zip(self.steps, weights.unbind(1), strict=True):
-            x = step(x, weight)
+        for k, step in enumerate(self.steps):
+            x = step(x, weights[:, k])
         return x
 
 
