@@ -21,25 +21,27 @@ from restorekit.image.reading import MAX_PIXELS, Pixels, picture_pixels, picture
 __all__ = ["MAX_PIXELS", "atomic_path", "picture_size", "read_image", "write_image"]
 
 
-class _Format(NamedTuple):
+class Format(NamedTuple):
+    """What a suffix stands for, and what it can hold."""
+
     name: str  # Pillow's
     kinds: tuple[str, ...]  # grey (L), alpha (A), colour (RGB), each with the bits that it can hold
     options: dict[str, Any]
 
 
 _GREY, _COLOUR, _ALPHA = ("L8",), ("RGB8",), ("LA8", "RGBA8")
-_JPEG = _Format("JPEG", _GREY + _COLOUR, {"quality": 95, "subsampling": 0})
-_TIFF = _Format("TIFF", (*_GREY, *_COLOUR, *_ALPHA, "L16"), {"compression": "tiff_adobe_deflate"})
+_JPEG = Format("JPEG", _GREY + _COLOUR, {"quality": 95, "subsampling": 0})
+_TIFF = Format("TIFF", (*_GREY, *_COLOUR, *_ALPHA, "L16"), {"compression": "tiff_adobe_deflate"})
 _FORMATS = {
-    ".png": _Format("PNG", (*_GREY, *_COLOUR, *_ALPHA, "L16", "LA16", "RGB16", "RGBA16"), {}),
+    ".png": Format("PNG", (*_GREY, *_COLOUR, *_ALPHA, "L16", "LA16", "RGB16", "RGBA16"), {}),
     ".jpg": _JPEG,
     ".jpeg": _JPEG,
     ".tif": _TIFF,
     ".tiff": _TIFF,
-    ".webp": _Format("WEBP", (*_COLOUR, "RGBA8"), {"lossless": True, "exact": True}),
-    ".bmp": _Format("BMP", _GREY + _COLOUR, {}),
-    ".pgm": _Format("PPM", _GREY, {}),
-    ".ppm": _Format("PPM", _COLOUR, {}),
+    ".webp": Format("WEBP", (*_COLOUR, "RGBA8"), {"lossless": True, "exact": True}),
+    ".bmp": Format("BMP", _GREY + _COLOUR, {}),
+    ".pgm": Format("PPM", _GREY, {}),
+    ".ppm": Format("PPM", _COLOUR, {}),
 }
 _KIND = {1: "L", 2: "LA", 3: "RGB", 4: "RGBA"}
 
@@ -111,19 +113,28 @@ def write_image(path: str | os.PathLike[str], image: Image.Image | NDArray[Any] 
         ...     read_image(f"{folder}/grey.png")
         array([[  0, 128, 255]], dtype=uint8)
     """
-    suffix = Path(path).suffix.lower()
-    if suffix not in _FORMATS:
-        raise ValueError(f"{path}: unknown suffix {suffix!r}, expected one of {', '.join(_FORMATS)}")
-    form = _FORMATS[suffix]
-    pixels = _pixels(image)
-    kind = _KIND[1 if pixels.ndim == 2 else pixels.shape[2]] + str(8 * pixels.itemsize)
-    if kind not in form.kinds:
-        raise ValueError(f"{path}: {suffix} cannot hold {kind} (channels and bits), only {', '.join(form.kinds)}")
+    write_pixels(path, _pixels(image), None)
+
+
+def write_pixels(path: str | os.PathLike[str], pixels: Pixels, profile: bytes | None) -> None:
+    """``write_image`` for an array (H, W) or (H, W, C), with a colour profile where the format holds one."""
+    form = check_format(path, 1 if pixels.ndim == 2 else pixels.shape[2], pixels.dtype)
     with atomic_path(path) as beside, beside.open("wb") as file:
         if form.name == "PNG" and pixels.dtype == np.uint16:
             write_png16(file, pixels)
         else:
-            Image.fromarray(pixels).save(file, format=form.name, **form.options)
+            Image.fromarray(pixels).save(file, format=form.name, icc_profile=profile, **form.options)
+
+
+def check_format(path: str | os.PathLike[str], channels: int, dtype: np.dtype[Any]) -> Format:
+    """The format that the suffix names, if it can hold pictures of this kind."""
+    suffix = Path(path).suffix.lower()
+    if suffix not in _FORMATS:
+        raise ValueError(f"{path}: unknown suffix {suffix!r}, expected one of {', '.join(_FORMATS)}")
+    form, kind = _FORMATS[suffix], _KIND[channels] + str(8 * dtype.itemsize)
+    if kind not in form.kinds:
+        raise ValueError(f"{path}: {suffix} cannot hold {kind} (channels and bits), only {', '.join(form.kinds)}")
+    return form
 
 
 def _pixels(image: Image.Image | NDArray[Any] | Tensor) -> Pixels:

@@ -8,7 +8,8 @@ from typing import Any, BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
-_COLOUR_TYPE = {1: 0, 2: 4, 3: 2, 4: 6}  # by channels: grey, grey and alpha, RGB, RGB and alpha
+SIGNATURE = b"\x89PNG\r\n\x1a\n"
+COLOUR_TYPE = {1: 0, 2: 4, 3: 2, 4: 6}  # by channels: grey, grey and alpha, RGB, RGB and alpha
 _PAETH = 4
 _STRIP = 1 << 21  # bytes filtered and compressed at a time
 
@@ -36,18 +37,24 @@ def write_png16(file: BinaryIO, pixels: NDArray[Any]) -> None:
         raise ValueError(f"pixels must be a non-empty uint16 picture, got {pixels.dtype} {pixels.shape}")
     height, width = pixels.shape[:2]
     channels = pixels.shape[2] if pixels.ndim == 3 else 1
-    if channels not in _COLOUR_TYPE:
+    if channels not in COLOUR_TYPE:
         raise ValueError(f"pixels must have 1 to 4 channels, got shape {pixels.shape}")
-    file.write(b"\x89PNG\r\n\x1a\n")
-    _write_chunk(file, b"IHDR", struct.pack(">IIBBBBB", width, height, 16, _COLOUR_TYPE[channels], 0, 0, 0))
+    write_header(file, width, height, 16, COLOUR_TYPE[channels])
     squeeze = zlib.compressobj()
     for rows in _filtered(pixels.reshape(height, -1), 2 * channels):
-        _write_chunk(file, b"IDAT", squeeze.compress(rows))
-    _write_chunk(file, b"IDAT", squeeze.flush())
-    _write_chunk(file, b"IEND", b"")
+        write_chunk(file, b"IDAT", squeeze.compress(rows))
+    write_chunk(file, b"IDAT", squeeze.flush())
+    write_chunk(file, b"IEND", b"")
 
 
-def _write_chunk(file: BinaryIO, name: bytes, content: bytes) -> None:
+def write_header(file: BinaryIO, width: int, height: int, depth: int, colour: int) -> None:
+    """Write what a PNG starts with; ``colour`` is the format's number for the kind of pixel."""
+    file.write(SIGNATURE)
+    write_chunk(file, b"IHDR", struct.pack(">IIBBBBB", width, height, depth, colour, 0, 0, 0))
+
+
+def write_chunk(file: BinaryIO, name: bytes, content: bytes) -> None:
+    """Write one chunk of a PNG, checksum and all."""
     file.write(struct.pack(">I", len(content)) + name + content)
     file.write(struct.pack(">I", zlib.crc32(content, zlib.crc32(name))))
 

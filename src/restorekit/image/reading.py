@@ -49,7 +49,7 @@ _ACCEPTED = "grey, RGB or palette with or without alpha, 8 or 16 bits per channe
 # yields the dropped half. "16N" is the machine's order.
 _OPPOSITE = {"B": "L", "L": "B", "N": "B" if np.little_endian else "L"}
 _GREY_STEP = {"L;2": 85, "L;4": 17}  # Pillow stretches such greys to 0-255, but not the transparent one
-_ORIENTATION = 0x0112
+ORIENTATION = 0x0112
 _PHOTOMETRIC, _BITS, _PLANAR = 262, 258, 284
 _STRIP = 1 << 20  # pixels
 
@@ -78,7 +78,7 @@ class _Quiet:
 _quiet = _Quiet()
 
 
-class _RefusedError(ValueError):
+class RefusedError(ValueError):
     """A sound file that is not accepted; told apart from what decoders raise on damaged ones."""
 
 
@@ -109,7 +109,7 @@ def read_image(path: str | os.PathLike[str], *, max_pixels: int = MAX_PIXELS) ->
     """
     check_integer(max_pixels, "max_pixels", 1)
     with _opened(path, max_pixels) as (file, picture):
-        return _decode(file, picture)
+        return decode(file, picture)
 
 
 def picture_size(path: str | os.PathLike[str], *, max_pixels: int = MAX_PIXELS) -> tuple[int, int]:
@@ -134,7 +134,7 @@ def picture_size(path: str | os.PathLike[str], *, max_pixels: int = MAX_PIXELS) 
         # For a PNG whose header lacks EXIF, Pillow would decode everything to look for it at the end.
         seek = not isinstance(picture, PngImageFile) or "exif" in picture.info
         # A TIFF has its size turned already.
-        turned = seek and not isinstance(picture, TiffImageFile) and picture.getexif().get(_ORIENTATION) in range(5, 9)
+        turned = seek and not isinstance(picture, TiffImageFile) and picture.getexif().get(ORIENTATION) in range(5, 9)
         return picture.size if turned else picture.size[::-1]
 
 
@@ -147,12 +147,17 @@ def picture_header(path: str | os.PathLike[str], max_pixels: int) -> tuple[str, 
 @contextmanager
 def _opened(path: str | os.PathLike[str], max_pixels: int) -> Iterator[tuple[BinaryIO, ImageFile]]:
     """Open a picture whose header is acceptable; whatever a decoder raises inside becomes a ValueError."""
-    with Path(path).open("rb") as file, _quiet:
+    with Path(path).open("rb") as file, told(path):
+        yield file, open_header(file, max_pixels)
+
+
+@contextmanager
+def told(path: str | os.PathLike[str]) -> Iterator[None]:
+    """Whatever a decoder raises inside becomes a ValueError that names the file; Pillow's warnings are hushed."""
+    with _quiet:
         try:
-            picture = _open(file)
-            _check_header(picture, max_pixels)
-            yield file, picture
-        except _RefusedError as error:
+            yield
+        except RefusedError as error:
             raise ValueError(f"{path}: {error}") from None
         except MemoryError:
             raise
@@ -160,17 +165,25 @@ def _opened(path: str | os.PathLike[str], max_pixels: int) -> Iterator[tuple[Bin
             raise ValueError(f"{path}: the file is damaged, truncated or of a layout not read ({error})") from error
 
 
+def open_header(file: BinaryIO, max_pixels: int) -> ImageFile:
+    """The picture in a file, not decoded yet, if its kind and size are accepted."""
+    picture = _open(file)
+    _check_header(picture, max_pixels)
+    return picture
+
+
 def _open(file: BinaryIO) -> ImageFile:
     start = file.read(16)
     if not start:
-        raise _RefusedError("the file is empty")
+        raise RefusedError("the file is empty")
     for signatures, reader in _READERS:
         if start.startswith(signatures) and (reader is not WebPImageFile or start[8:12] == b"WEBP"):
-            return _reopen(file, reader)
-    raise _RefusedError(f"not a picture of a known format; expected {_FORMATS}")
+            return reopen(file, reader)
+    raise RefusedError(f"not a picture of a known format; expected {_FORMATS}")
 
 
-def _reopen(file: BinaryIO, reader: type[ImageFile]) -> ImageFile:
+def reopen(file: BinaryIO, reader: type[ImageFile]) -> ImageFile:
+    """The picture from the file's start, whatever was read before."""
     file.seek(0)
     return reader(file)
 
@@ -178,19 +191,19 @@ def _reopen(file: BinaryIO, reader: type[ImageFile]) -> ImageFile:
 def _check_header(picture: ImageFile, max_pixels: int) -> None:
     width, height = picture.size
     if width * height > max_pixels:
-        raise _RefusedError(
+        raise RefusedError(
             f"{width} x {height} pixels are more than max_pixels={max_pixels:,}; "
             "raise the limit if you trust the file, or shrink the picture"
         )
     if getattr(picture, "is_animated", False):
-        raise _RefusedError(
+        raise RefusedError(
             "holds several pictures (an animation or pages), expected one; save one frame as its own file"
         )
     if picture.mode not in _MODES and not (picture.mode == "I" and isinstance(picture, PpmImageFile)):
-        raise _RefusedError(f"pixels of kind {picture.mode!r} are not accepted, expected {_ACCEPTED}; convert the file")
+        raise RefusedError(f"pixels of kind {picture.mode!r} are not accepted, expected {_ACCEPTED}; convert the file")
 
 
-def _decode(file: BinaryIO, picture: ImageFile) -> Pixels:
+def decode(file: BinaryIO, picture: ImageFile) -> Pixels:
     """Pixels of an opened picture, upright."""
     raw = _raw_mode(picture)
     deep = _is_deep(picture, raw)
@@ -205,7 +218,7 @@ def _decode(file: BinaryIO, picture: ImageFile) -> Pixels:
         pixels = picture_pixels(picture)
     if deep and isinstance(picture, TiffImageFile) and picture.tag_v2.get(_PHOTOMETRIC) == 0:
         np.subtract(65535, pixels, out=pixels)  # white is zero: Pillow sees to it up to 8 bits
-    return _upright(pixels, picture.getexif().get(_ORIENTATION, 1))
+    return _upright(pixels, picture.getexif().get(ORIENTATION, 1))
 
 
 def _raw_mode(picture: ImageFile) -> str:
@@ -221,14 +234,12 @@ def _is_deep(picture: ImageFile, raw: str) -> bool:
         arguments: Any = picture.tile[0].args
         limit = arguments[1] if raw in {"L", "RGB"} and isinstance(arguments, tuple) else 255
         if 255 < limit < 65535:
-            raise _RefusedError(f"a PPM with maximum {limit} is not accepted, expected at most 255, or 65535")
+            raise RefusedError(f"a PPM with maximum {limit} is not accepted, expected at most 255, or 65535")
         return bool(limit == 65535) or "16" in raw
     if isinstance(picture, TiffImageFile):
         bits = picture.tag_v2.get(_BITS, (1,))
         if max(bits) > 8 and set(bits) != {16}:
-            raise _RefusedError(
-                f"{max(bits)} bits per channel are not accepted, expected {_ACCEPTED}; convert the file"
-            )
+            raise RefusedError(f"{max(bits)} bits per channel are not accepted, expected {_ACCEPTED}; convert the file")
         return bool(max(bits) == 16)
     return "16" in raw
 
@@ -248,7 +259,7 @@ def _decode_deep(file: BinaryIO, picture: ImageFile, raw: str) -> tuple[ImageFil
     codec = picture.tile[0].codec_name
     planes = isinstance(picture, TiffImageFile) and picture.tag_v2.get(_PLANAR, 1) != 1
     if name not in {"RGB", "RGBA", "RGBX"} or order not in _OPPOSITE or planes or codec == "ppm_plain":
-        raise _RefusedError(
+        raise RefusedError(
             "16 bits per channel in separate planes, as text or multiplied by alpha would lose bits; "
             "save the picture as PNG, or as TIFF with interleaved RGB or RGBA"
         )
@@ -260,12 +271,12 @@ def _decode_deep(file: BinaryIO, picture: ImageFile, raw: str) -> tuple[ImageFil
     low = _reload(file, picture, f"{name};16{_OPPOSITE[order]}")
     for rows, strip in _strips(low):
         pixels[rows] |= strip
-    return low, _with_alpha(pixels, low.info.get("transparency"))
+    return low, with_alpha(pixels, low.info.get("transparency"))
 
 
 def _reload(file: BinaryIO, picture: ImageFile, raw: str) -> ImageFile:
     """Decode the file afresh, its samples taken as laid out in ``raw``."""
-    fresh = _reopen(file, type(picture))
+    fresh = reopen(file, type(picture))
     fresh.tile = [_with_raw_mode(tile, raw) for tile in picture.tile]
     fresh.load()
     return fresh
@@ -294,7 +305,7 @@ def picture_pixels(picture: Image.Image) -> Pixels:
     pixels: Pixels = np.empty(shape[: 2 if shape[2] == 1 else 3], np.uint16 if picture.mode[0] == "I" else np.uint8)
     for rows, strip in _strips(picture):
         pixels[rows] = strip
-    return _with_alpha(pixels, key)
+    return with_alpha(pixels, key)
 
 
 def _strips(picture: Image.Image) -> Iterator[tuple[slice, NDArray[Any]]]:
@@ -305,7 +316,7 @@ def _strips(picture: Image.Image) -> Iterator[tuple[slice, NDArray[Any]]]:
         yield slice(top, bottom), np.asarray(picture.crop((0, top, picture.width, bottom)))
 
 
-def _with_alpha(pixels: Pixels, key: object) -> Pixels:
+def with_alpha(pixels: Pixels, key: object) -> Pixels:
     """Append alpha: 0 where the pixel equals the file's transparent grey or colour; nothing without one."""
     channels = 1 if pixels.ndim == 2 else pixels.shape[2]
     if channels not in {1, 3} or not isinstance(key, (int, tuple)) or np.size(key) != channels:

@@ -1,6 +1,7 @@
 """One call that restores a picture, whatever holds it."""
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from os import PathLike
 from typing import Any, Literal, TypeVar, overload
 
@@ -13,7 +14,7 @@ from restorekit.image import MAX_PIXELS, resize, rgb_to_ycbcr, ycbcr_to_rgb
 from restorekit.inference._pictures import open_picture, put, to_float
 from restorekit.inference._running import check_restorer, evaluating, fitted, placed
 from restorekit.inference.self_ensemble import self_ensemble as average
-from restorekit.inference.tiled import memory_per_pixel, resolve_tile, restored_tiles
+from restorekit.inference.tiled import Span, memory_per_pixel, resolve_tile, restored_tiles, spans
 from restorekit.models import Restorer
 
 WHOLE_MEMORY = 4 * 2**30
@@ -22,7 +23,7 @@ WHOLE_MEMORY = 4 * 2**30
 GLOBAL_HALO = 32
 """Input pixels read around each tile of a network that sees the whole picture, where no halo would be enough."""
 
-_CHROMA_HALO = 2  # of the cubic kernel that enlarges colour beside a network for grey
+_CUBIC_HALO = 2  # of the kernel that enlarges transparency, and colour beside a network for grey
 _LUMA = (0.299, 0.587, 0.114)
 
 _Image = TypeVar("_Image", Image.Image, NDArray[Any], Tensor)
@@ -109,33 +110,69 @@ def restore(
         >>> restore(restorekit.models.carn_m(scale=2, channels=8), photo).size
         (60, 40)
     """
-    check_restorer(model)
-    factor = model.pick_scale(scale)
+    check_restorer(model).pick_scale(scale)
     picture = open_picture(image, max_pixels)
-    colours = picture.planes.shape[1] - picture.has_alpha
-    if colours != model.in_channels and {colours, model.in_channels} != {1, 3}:
-        alpha = " and transparency" if picture.has_alpha else ""
-        raise ValueError(f"{type(model).__name__} takes {model.in_channels} channels, the picture has {colours}{alpha}")
-    net = placed(model, device, dtype)
-    out = picture.empty_result(factor)
-    x = picture.planes[:, :colours]
-    if net.size_multiple > 1:  # tiles and flips must see the grid of the whole picture
-        x = net.pad(to_float(x))
-    side = _resolve_tile(net, x, factor, tile)
-    halo = _halo(net, colours) if side else 0
-    run = _runner(net, factor, colours, average if self_ensemble else None)
-    with evaluating(net):
-        for where, part in restored_tiles(net, x, scale=factor, tile=side, halo=halo, run=run, progress=progress):
-            pictures, rows, columns = where
-            target = out[pictures, :colours, rows, columns]
-            put(target, part[..., : target.shape[-2], : target.shape[-1]])
-        if picture.has_alpha:
-            put(out[:, colours:], resize(to_float(picture.planes[:, colours:]), factor))
+    planes = picture.planes
+    job = plan(model, planes, scale=scale, tile=tile, self_ensemble=self_ensemble, device=device, dtype=dtype)
+    out = picture.empty_result(job.scale)
+    colours, halo = job.colours, job.halo
+    with evaluating(job.net):
+        for (pictures, rows, columns), part in restored_tiles(
+            job.net, planes[:, :colours], scale=job.scale, tile=job.tile, halo=halo, run=job.run, progress=progress
+        ):
+            put(out[pictures, :colours, rows, columns], part)
+        for row in job.rows(planes.shape[-2]) if picture.has_alpha else []:
+            put(out[:, colours:, row.outer(job.scale)], job.transparency(planes[:, colours:, row.read], row))
     return picture.finish(out)
 
 
+@dataclass(frozen=True)
+class Job:
+    """How pictures of one size and kind are restored, wherever they come from and go to."""
+
+    net: Restorer
+    scale: int
+    colours: int  # channels without transparency
+    tile: int | None
+    halo: int
+    run: Callable[[Tensor], Tensor]  # one tile of the colours, as it is stored, to floats
+
+    def rows(self, height: int) -> list[Span]:
+        """The tiles along the height."""
+        return spans(height, self.tile, self.halo, self.net.size_multiple)
+
+    def transparency(self, band: Tensor, row: Span) -> Tensor:
+        """Transparency (N, 1, rows that are read, W) enlarged by itself, without its halo."""
+        return resize(to_float(band), self.scale)[..., row.inner(self.scale), :]
+
+
+def plan(
+    model: Restorer,
+    planes: Tensor,
+    *,
+    scale: int | None,
+    tile: int | Literal["auto"] | None,
+    self_ensemble: bool,
+    device: torch.device | str | None,
+    dtype: torch.dtype | None,
+) -> Job:
+    """Decide how planes (N, C, H, W), of which only the shape is looked at, are restored."""
+    factor = model.pick_scale(scale)
+    channels = planes.shape[1]
+    has_alpha = channels in {2, 4}
+    colours = channels - has_alpha
+    if colours != model.in_channels and {colours, model.in_channels} != {1, 3}:
+        alpha = " and transparency" if has_alpha else ""
+        raise ValueError(f"{type(model).__name__} takes {model.in_channels} channels, the picture has {colours}{alpha}")
+    net = placed(model, device, dtype)
+    side = _resolve_tile(net, planes, factor, tile)
+    halo = _halo(net, with_cubic=has_alpha or colours > net.in_channels) if side else 0
+    run = _runner(net, factor, colours, average if self_ensemble else None)
+    return Job(net, factor, colours, side, halo, run)
+
+
 def _resolve_tile(model: Restorer, x: Tensor, scale: int, tile: int | Literal["auto"] | None) -> int | None:
-    if tile is not None:
+    if tile is not None and (tile != "auto" or model.receptive_radius is not None):
         return resolve_tile(model, x, scale, tile)
     needed = memory_per_pixel(model, scale) * x.shape[-2] * x.shape[-1]
     if needed <= WHOLE_MEMORY or model.whole_pixels is not None:
@@ -149,10 +186,10 @@ def _resolve_tile(model: Restorer, x: Tensor, scale: int, tile: int | Literal["a
     return resolve_tile(model, x, scale, "auto")
 
 
-def _halo(net: Restorer, colours: int) -> int:
+def _halo(net: Restorer, *, with_cubic: bool) -> int:
     radius = net.receptive_radius
     halo = GLOBAL_HALO if radius is None else radius
-    return max(halo, _CHROMA_HALO) if colours > net.in_channels else halo
+    return max(halo, _CUBIC_HALO) if with_cubic else halo
 
 
 def _runner(
@@ -171,7 +208,7 @@ def _runner(
         return ensemble(forward, x) if ensemble else forward(x)
 
     def run(tile: Tensor) -> Tensor:
-        x = to_float(tile).to(weight.device)
+        x = net.pad(to_float(tile).to(weight.device))  # tiles lie on its grid; flips must see it too
         if colours < net.in_channels:
             return (run_channels(x.expand(-1, net.in_channels, -1, -1)) * luma).sum(dim=1, keepdim=True)
         if colours == net.in_channels:

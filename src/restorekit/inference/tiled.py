@@ -21,7 +21,7 @@ _memory: WeakKeyDictionary[Restorer, dict[tuple[int, torch.dtype], float]] = Wea
 
 
 @dataclass(frozen=True)
-class _Span:
+class Span:
     """One tile along one axis: what it reads, what it is responsible for."""
 
     read_start: int
@@ -42,14 +42,16 @@ class _Span:
         return slice(self.start * scale, self.stop * scale)
 
 
-def _spans(length: int, tile: int, halo: int, multiple: int) -> list[_Span]:
-    """Cut an axis into even tiles of at most ``tile`` pixels whose borders lie on the grid of ``multiple``."""
+def spans(length: int, tile: int | None, halo: int, multiple: int) -> list[Span]:
+    """Cut an axis into even tiles of at most ``tile`` pixels whose borders lie on the grid of ``multiple``, or not."""
+    if tile is None:
+        return [Span(0, length, 0, length)]
     tile = max(multiple, tile // multiple * multiple)
     halo = math.ceil(halo / multiple) * multiple
     count = math.ceil(length / tile)
     tile = math.ceil(length / count / multiple) * multiple
     return [
-        _Span(max(0, start - halo), min(length, start + tile + halo), start, min(length, start + tile))
+        Span(max(0, start - halo), min(length, start + tile + halo), start, min(length, start + tile))
         for start in range(0, length, tile)
     ]
 
@@ -82,13 +84,17 @@ def restored_tiles(
 ) -> Iterator[tuple[tuple[slice, slice, slice], Tensor]]:
     """Restore picture after picture, tile after tile; yield where each result belongs in (N, rows, columns)."""
     height, width = x.shape[-2:]
-    rows = _spans(height, tile or height, halo, model.size_multiple)
-    columns = _spans(width, tile or width, halo, model.size_multiple)
+    rows = spans(height, tile, halo, model.size_multiple)
+    columns = spans(width, tile, halo, model.size_multiple)
     places = [(i, row, column) for i in range(len(x)) for row in rows for column in columns]
     for i, row, column in tqdm(places, desc="restore", unit="tile", disable=not progress):
-        restored = run(x[i : i + 1, :, row.read, column.read])
         where = (slice(i, i + 1), row.outer(scale), column.outer(scale))
-        yield where, restored[..., row.inner(scale), column.inner(scale)]
+        yield where, restored_tile(run, x[i : i + 1, :, row.read], row, column, scale)
+
+
+def restored_tile(run: Callable[[Tensor], Tensor], band: Tensor, row: Span, column: Span, scale: int) -> Tensor:
+    """Restore one tile of a band (1, C, rows that it reads, W), without its halo."""
+    return run(band[..., column.read])[..., row.inner(scale), column.inner(scale)]
 
 
 def resolve_tile(model: Restorer, x: Tensor, scale: int, tile: int | Literal["auto"]) -> int | None:
