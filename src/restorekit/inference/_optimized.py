@@ -60,6 +60,11 @@ class Optimized(Restorer):
             seen.peak_bytes = trace(graph, arguments={}, **options).peak_bytes
         return seen
 
+    def widest_bytes(self, scale: int) -> float | None:
+        """Bytes of its largest tensor for each pixel of the picture; None if that is not known."""
+        meta = getattr(self.graphs[str(scale)], "meta", {})
+        return meta["widest"] * self.dtype.itemsize if "widest" in meta else None
+
     def forward(self, x: Tensor, scale: int | None = None) -> Tensor:
         """Restore pictures (N, in_channels, H, W) in [0, 1] as the original does, without graph for gradients.
 

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor, nn
 
+from restorekit.inference._optimized import Optimized
 from restorekit.models import Restorer
 
 
@@ -33,11 +34,41 @@ def placed(model: Restorer, device: torch.device | str | None, dtype: torch.dtyp
     return copy.deepcopy(model).to(device=device, dtype=dtype)
 
 
-def fitted(x: Tensor, weight: Tensor) -> Tensor:
+def ready(model: Restorer, scale: int, device: torch.device | str | None, dtype: torch.dtype | None) -> Restorer:
+    """The network as it restores fastest: rewritten where that is known to be faster, on a CPU; else as it is."""
+    if isinstance(model, Optimized):
+        return _as_optimized(model, device, dtype)
+    there = placed(model, device, None)
+    own_device, own_dtype = home(there)
+    if own_device.type != "cpu":
+        return placed(there, None, dtype)
+    return Optimized(there, [scale], check_dtype(dtype or own_dtype))
+
+
+def _as_optimized(model: Optimized, device: torch.device | str | None, dtype: torch.dtype | None) -> Optimized:
+    if (device is not None and torch.device(device).type != home(model)[0].type) or dtype not in {None, model.dtype}:
+        raise ValueError(
+            f"model was optimized for {home(model)[0]} and {model.dtype}; leave device and dtype out, or give the "
+            "original network"
+        )
+    return model
+
+
+def home(model: Restorer) -> tuple[torch.device, torch.dtype]:
+    """Where a network's pictures must be, and in which dtype."""
+    weight = next(model.parameters(), None)
+    if isinstance(model, Optimized):
+        return torch.device("cpu") if weight is None else weight.device, model.picture_dtype
+    assert weight is not None
+    return weight.device, weight.dtype
+
+
+def fitted(x: Tensor, model: Restorer) -> Tensor:
     """Pictures in the dtype and on the device of the network, laid out as its convolutions like them best."""
+    device, dtype = home(model)
     # On the CPU channels last saves a fifth of the time, because no convolution reorders its input and output.
-    layout = torch.channels_last if weight.device.type == "cpu" else torch.contiguous_format
-    return x.to(weight).contiguous(memory_format=layout)
+    layout = torch.channels_last if device.type == "cpu" else torch.contiguous_format
+    return x.to(device, dtype).contiguous(memory_format=layout)
 
 
 def check_dtype(dtype: object) -> torch.dtype:

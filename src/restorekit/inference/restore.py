@@ -12,9 +12,17 @@ from torch import Tensor
 
 from restorekit.image import MAX_PIXELS, resize, rgb_to_ycbcr, ycbcr_to_rgb
 from restorekit.inference._pictures import open_picture, put, to_float
-from restorekit.inference._running import check_restorer, evaluating, fitted, placed
+from restorekit.inference._running import check_restorer, evaluating, fitted, home, ready
 from restorekit.inference.self_ensemble import self_ensemble as average
-from restorekit.inference.tiled import Span, memory_per_pixel, resolve_tile, restored_tiles, spans
+from restorekit.inference.tiled import (
+    MAPPED_BYTES,
+    Span,
+    memory_per_pixel,
+    quickest_tile,
+    resolve_tile,
+    restored_tiles,
+    spans,
+)
 from restorekit.models import Restorer
 
 WHOLE_MEMORY = 4 * 2**30
@@ -80,8 +88,9 @@ def restore(
         image: A picture file, a Pillow picture, an array (H, W) or (H, W, C), or a tensor (C, H, W) or (N, C, H, W),
             with 1 to 4 channels; integers or floats in [0, 1].
         scale: Factor of a multi-scale network.
-        tile: Side of tiles in input pixels; "auto" picks it from a memory budget. None runs the picture in one piece
-            unless that takes more than ``WHOLE_MEMORY`` bytes, and then does as "auto"; tiles do not change the result.
+        tile: Side of tiles in input pixels; "auto" picks it from a memory budget. None does what is quickest: tiles
+            whose tensors stay in cache, or one piece up to ``WHOLE_MEMORY`` bytes where their halo would cost more than
+            that brings. Tiles do not change the result, up to rounding.
             Only a network that sees the whole picture (``receptive_radius`` None) cannot be tiled without a change: it
             runs in one piece, up to ``WHOLE_MEMORY`` bytes, unless ``tile`` is a number, and then each tile sees itself
             and ``GLOBAL_HALO`` pixels around it.
@@ -164,26 +173,33 @@ def plan(
     if colours != model.in_channels and {colours, model.in_channels} != {1, 3}:
         alpha = " and transparency" if has_alpha else ""
         raise ValueError(f"{type(model).__name__} takes {model.in_channels} channels, the picture has {colours}{alpha}")
-    net = placed(model, device, dtype)
-    side = _resolve_tile(net, planes, factor, tile)
+    net = ready(model, factor, device, dtype)
+    side = _resolve_tile(model, net, planes, factor, tile)
     halo = _halo(net, with_cubic=has_alpha or colours > net.in_channels) if side else 0
     run = _runner(net, factor, colours, average if self_ensemble else None)
     return Job(net, factor, colours, side, halo, run)
 
 
-def _resolve_tile(model: Restorer, x: Tensor, scale: int, tile: int | Literal["auto"] | None) -> int | None:
-    if tile is not None and (tile != "auto" or model.receptive_radius is not None):
-        return resolve_tile(model, x, scale, tile)
-    needed = memory_per_pixel(model, scale) * x.shape[-2] * x.shape[-1]
-    if needed <= WHOLE_MEMORY or model.whole_pixels is not None:
+def _resolve_tile(
+    model: Restorer, net: Restorer, x: Tensor, scale: int, tile: int | Literal["auto"] | None
+) -> int | None:
+    """The side of the tiles for ``net``, which is what runs in the place of ``model``."""
+    pixels = x.shape[-2] * x.shape[-1]
+    if isinstance(tile, int) or tile not in {None, "auto"}:
+        return resolve_tile(net, x, scale, tile)
+    # The dry run of ``model`` is known from earlier calls; ``net`` is new at each.
+    if memory_per_pixel(model, scale) * pixels <= min(MAPPED_BYTES, WHOLE_MEMORY) or net.whole_pixels is not None:
         return None
-    if model.receptive_radius is None:
-        raise ValueError(
-            f"{type(model).__name__} sees the whole picture, which takes about {needed / 2**30:.0f} GiB at this size; "
-            f"tile=512 restores overlapping parts instead, each by what it sees itself; tile={max(x.shape[-2:])} takes "
-            "the picture whole all the same"
-        )
-    return resolve_tile(model, x, scale, "auto")
+    if net.receptive_radius is not None:
+        return resolve_tile(net, x, scale, "auto") if tile else quickest_tile(net, x, scale, WHOLE_MEMORY)
+    needed = memory_per_pixel(net, scale) * pixels
+    if needed <= WHOLE_MEMORY:
+        return None
+    raise ValueError(
+        f"{type(model).__name__} sees the whole picture, which takes about {needed / 2**30:.0f} GiB at this size; "
+        f"tile=512 restores overlapping parts instead, each by what it sees itself; tile={max(x.shape[-2:])} takes "
+        "the picture whole all the same"
+    )
 
 
 def _halo(net: Restorer, *, with_cubic: bool) -> int:
@@ -196,19 +212,19 @@ def _runner(
     net: Restorer, scale: int, colours: int, ensemble: Callable[..., Tensor] | None
 ) -> Callable[[Tensor], Tensor]:
     """Restore one tile of any dtype and place, as floats where the network is."""
-    weight = next(net.parameters())
-    luma = weight.new_tensor(_LUMA).view(1, 3, 1, 1)
+    device, dtype = home(net)
+    luma = torch.tensor(_LUMA, device=device, dtype=dtype).view(1, 3, 1, 1)
 
     def forward(x: Tensor) -> Tensor:
-        restored: Tensor = net(fitted(x, weight), scale=scale)
+        restored: Tensor = net(fitted(x, net), scale=scale)
         return restored
 
     def run_channels(x: Tensor) -> Tensor:
-        x = x.to(weight)
+        x = x.to(dtype)
         return ensemble(forward, x) if ensemble else forward(x)
 
     def run(tile: Tensor) -> Tensor:
-        x = net.pad(to_float(tile).to(weight.device))  # tiles lie on its grid; flips must see it too
+        x = net.pad(to_float(tile).to(device))  # tiles lie on its grid; flips must see it too
         if colours < net.in_channels:
             return (run_channels(x.expand(-1, net.in_channels, -1, -1)) * luma).sum(dim=1, keepdim=True)
         if colours == net.in_channels:

@@ -11,11 +11,17 @@ from torch import Tensor
 from tqdm import tqdm
 
 from restorekit._check import check_batch, check_integer
-from restorekit.inference._running import check_restorer, evaluating, fitted
+from restorekit.inference._optimized import Optimized
+from restorekit.inference._running import check_restorer, evaluating, fitted, home
 from restorekit.models import Restorer
 
 TILE_MEMORY = 384 * 2**20
 """Bytes of intermediate tensors that ``tile="auto"`` allows for."""
+
+MAPPED_BYTES = 31 * 2**20
+"""Bytes below which glibc hands out memory that it has: larger tensors are mapped afresh, at a quarter of the speed."""
+
+_WORTH = 1.4  # times the arithmetic that tiles may cost, halos included, to stay below ``MAPPED_BYTES``
 
 _memory: WeakKeyDictionary[Restorer, dict[tuple[int, torch.dtype], float]] = WeakKeyDictionary()
 
@@ -58,7 +64,7 @@ def spans(length: int, tile: int | None, halo: int, multiple: int) -> list[Span]
 
 def memory_per_pixel(model: Restorer, scale: int) -> float:
     """Bytes of intermediate tensors that the network holds at once for each input pixel, as a dry run counts them."""
-    known, key = _memory.setdefault(model, {}), (scale, next(model.parameters()).dtype)
+    known, key = _memory.setdefault(model, {}), (scale, home(model)[1])
     if key not in known:  # the dry run takes longer than restoring a small picture
         seen = model.trace(scale)
         known[key] = seen.peak_bytes / seen.side**2
@@ -66,10 +72,37 @@ def memory_per_pixel(model: Restorer, scale: int) -> float:
 
 
 def automatic_tile(model: Restorer, scale: int, memory: float) -> int:
-    """Side of the largest square tile whose intermediates, halo included, stay within ``memory`` bytes."""
+    """Side of the largest square tile whose intermediates, halo included, stay within ``memory`` bytes.
+
+    A smaller one if its tensors stay below ``MAPPED_BYTES`` then, and its halo costs less than that brings.
+    """
     radius = model.receptive_radius or 0
     side = math.isqrt(int(memory / memory_per_pixel(model, scale)))
-    return max(side - 2 * radius, radius, 8)  # a tile below its own halo would mostly compute what is thrown away
+    side = max(side - 2 * radius, radius, 8)  # a tile below its own halo would mostly compute what is thrown away
+    return min(side, _unmapped_tile(model, scale, radius) or side)
+
+
+def _unmapped_tile(model: Restorer, scale: int, radius: int) -> int | None:
+    """Side of the largest tile of which no tensor is mapped; None if that is not worth its halo, or not known."""
+    widest = model.widest_bytes(scale) if isinstance(model, Optimized) else None
+    if not widest:
+        return None
+    whole = math.isqrt(int(MAPPED_BYTES / widest))
+    side = whole - 2 * radius
+    return side if side > 0 and (whole / side) ** 2 <= _WORTH else None
+
+
+def quickest_tile(model: Restorer, x: Tensor, scale: int, memory: float) -> int | None:
+    """The side of the tiles with which a picture is restored soonest; None for one piece, of at most ``memory`` bytes."""
+    height, width = x.shape[-2:]
+    widest = model.widest_bytes(scale) if isinstance(model, Optimized) else None
+    if widest is None or widest * height * width > MAPPED_BYTES:
+        side = _unmapped_tile(model, scale, model.receptive_radius or 0)
+        if side is not None:
+            return side
+    if memory_per_pixel(model, scale) * height * width <= memory:
+        return None
+    return resolve_tile(model, x, scale, "auto")
 
 
 def restored_tiles(
@@ -157,14 +190,13 @@ def tiled(
     check_restorer(model)
     check_batch(x, channels=model.in_channels)
     factor = model.pick_scale(scale)
-    weight = next(model.parameters())
     side = resolve_tile(model, x, factor, tile)
     halo = _exact_halo(model) if side else 0
     out = x.new_empty(len(x), model.in_channels, x.shape[-2] * factor, x.shape[-1] * factor)
     with evaluating(model):
 
         def run(part: Tensor) -> Tensor:
-            restored: Tensor = model(fitted(part, weight), scale=factor)
+            restored: Tensor = model(fitted(part, model), scale=factor)
             return restored
 
         for (pictures, rows, columns), part in restored_tiles(

@@ -78,10 +78,7 @@ class _Step(nn.Module):
 
     def forward(self, x: Tensor, weights: Tensor) -> Tensor:
         """Map features (N, channels, H, W) and weights (N, OPERATIONS) to features of the same shape."""
-        results = [
-            operation(x) * weights[:, k].view(-1, 1, 1, 1)
-            for k, operation in enumerate(self.operations)
-        ]
+        results = [operation(x) * weights[:, k].view(-1, 1, 1, 1) for k, operation in enumerate(self.operations)]
         out: Tensor = (self.fusion(torch.cat(results, dim=1)).relu() + x).relu()
         return out
 

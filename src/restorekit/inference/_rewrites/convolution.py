@@ -67,9 +67,7 @@ class FusedConv2d(nn.Module):
             return None
         plain = conv.fuse() if isinstance(conv, SConv2d) else conv
         stride, padding, dilation = tuple(conv.stride), tuple(conv.padding), tuple(conv.dilation)
-        return cls(
-            plain.weight, plain.bias, stride=stride, padding=padding, dilation=dilation, groups=conv.groups
-        )
+        return cls(plain.weight, plain.bias, stride=stride, padding=padding, dilation=dilation, groups=conv.groups)
 
     def with_weights(self, weight: Tensor, bias: Tensor | None) -> "FusedConv2d":
         """The same options around other weights."""

@@ -7,7 +7,6 @@ import torch.nn.functional as F
 from torch import fx, nn
 
 from restorekit.inference._rewrites.convolution import Activation
-from restorekit.inference._rewrites.precision import is_picture
 from restorekit.inference._rewrites.graph import (
     call,
     called,
@@ -20,6 +19,7 @@ from restorekit.inference._rewrites.graph import (
     shape_at,
     shuffle_factor,
 )
+from restorekit.inference._rewrites.precision import is_picture
 
 _RELU = {F.relu, F.relu_, torch.relu, torch.relu_, "relu", "relu_"}
 

@@ -1,6 +1,7 @@
 """All rewrites in their order."""
 
 import copy
+import math
 from typing import final
 
 import torch
@@ -9,7 +10,7 @@ from torch import Tensor, nn
 from restorekit.inference._rewrites.concatenation import split_concatenations
 from restorekit.inference._rewrites.folding import fold_batch_norm, fold_constants, gather_convolutions
 from restorekit.inference._rewrites.fusing import fuse_activations, fuse_sums, overwrite_sums, shuffle_last
-from restorekit.inference._rewrites.graph import clean, note_shapes
+from restorekit.inference._rewrites.graph import clean, note_shapes, shape_at
 from restorekit.inference._rewrites.precision import narrow, note_pictures
 from restorekit.inference._rewrites.shuffling import shuffle_behind, shuffle_transposed
 from restorekit.inference._rewrites.strips import cut_into_strips
@@ -22,6 +23,7 @@ _SIDE = 16  # pixels of the picture of the dry run, before ``size_multiple``
 def rewritten(model: Restorer, scale: int, dtype: torch.dtype) -> nn.Module:
     """What one scale of a network computes, for pictures whose sides are multiples of ``size_multiple``.
 
+    ``meta["widest"]`` is the number of values for each pixel of the picture in the largest tensor outside the strips.
     It shares no memory with the network. One whose path depends on the picture keeps its own forward.
     """
     weight = next(model.parameters())
@@ -47,6 +49,7 @@ def rewritten(model: Restorer, scale: int, dtype: torch.dtype) -> nn.Module:
         narrow(graph, dtype, weight.dtype)
     cut_into_strips(graph, weight.dtype)
     clean(graph)
+    graph.meta["widest"] = max(math.prod(shape_at(node) or ()) for node in graph.graph.nodes) / (2 * side**2)
     return graph
 
 

@@ -153,7 +153,9 @@ def _reach(graph: fx.GraphModule, node: fx.Node) -> int | None:
     if isinstance(module, nn.PReLU | nn.LeakyReLU | nn.ReLU) or shuffle_factor(graph, node):
         return 0
     if called(node, {F.interpolate}):
-        return 0 if node.kwargs.get("mode", "nearest") == "nearest" else 1 if node.kwargs["mode"] == "bilinear" else None
+        return (
+            0 if node.kwargs.get("mode", "nearest") == "nearest" else 1 if node.kwargs["mode"] == "bilinear" else None
+        )
     return 0 if is_addition(node) or called(node, _EVERYWHERE) else None
 
 
