@@ -1,5 +1,6 @@
 """A network rewritten for inference, as a network."""
 
+import copy
 from collections.abc import Sequence
 from typing import final
 
@@ -17,8 +18,8 @@ from restorekit.models._trace import Trace, trace
 class Optimized(Restorer):
     """A network that computes what another does, for its result alone, by a rewritten graph for each scale.
 
-    Pictures go in and out in the dtype of the original, whatever features are computed in. It holds copies of all
-    weights and follows no later change of the original's.
+    Pictures keep the dtype of the original, or a wider one that is asked for, whatever features are computed in. It
+    holds copies of all weights and follows no later change of the original's.
 
     Args:
         model: The original; left as it is.
@@ -35,7 +36,11 @@ class Optimized(Restorer):
         super().__init__(
             scales, size_multiple=model.size_multiple, in_channels=model.in_channels, config=dict(model.config)
         )
-        self.dtype, self.picture_dtype = dtype, next(model.parameters()).dtype
+        own = next(model.parameters()).dtype
+        self.dtype, self.picture_dtype = dtype, torch.promote_types(own, dtype)
+        if own != self.picture_dtype:
+            model = copy.deepcopy(model).to(self.picture_dtype)
+        self.whole_pixels = model.whole_pixels
         self._plan = (skeleton(model),)  # no submodule: its tensors have no memory and stay so
         self.graphs = nn.ModuleDict({str(scale): rewritten(model, scale, dtype) for scale in self.scales})
         self.requires_grad_(False).eval()
@@ -56,8 +61,8 @@ class Optimized(Restorer):
         """The dry run of the original, whose arithmetic counts; its peak memory is that of this."""
         seen, graph = self.plan.trace(scale), self.graphs[str(self.pick_scale(scale))]
         if isinstance(graph, fx.GraphModule):
-            options = {"in_channels": self.in_channels, "side": seen.side, "dtype": self.picture_dtype}
-            seen.peak_bytes = trace(graph, arguments={}, **options).peak_bytes
+            dry = trace(graph, in_channels=self.in_channels, side=seen.side, arguments={}, dtype=self.picture_dtype)
+            seen.peak_bytes = dry.peak_bytes
         return seen
 
     def widest_bytes(self, scale: int) -> float | None:

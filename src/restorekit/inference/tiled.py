@@ -93,7 +93,7 @@ def _unmapped_tile(model: Restorer, scale: int, radius: int) -> int | None:
 
 
 def quickest_tile(model: Restorer, x: Tensor, scale: int, memory: float) -> int | None:
-    """The side of the tiles with which a picture is restored soonest; None for one piece, of at most ``memory`` bytes."""
+    """Side of the tiles with which pictures are restored soonest; None for one piece, of ``memory`` bytes at most."""
     height, width = x.shape[-2:]
     widest = model.widest_bytes(scale) if isinstance(model, Optimized) else None
     if widest is None or widest * height * width > MAPPED_BYTES:

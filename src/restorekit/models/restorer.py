@@ -2,7 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
-from typing import Any, ClassVar
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -28,7 +28,7 @@ class Restorer(Network, ABC):
         whole_pixels: Pixels from which the network takes a picture in parts by itself; None if it never does.
     """
 
-    whole_pixels: ClassVar[int | None] = None
+    whole_pixels: int | None = None
 
     def __init__(self, scales: Sequence[int], *, size_multiple: int, in_channels: int, config: dict[str, Any]) -> None:
         super().__init__(config)

@@ -99,7 +99,7 @@ class RNAN(Restorer):
     """
 
     layouts: ClassVar[tuple[Layout, ...]] = RNAN_LAYOUTS
-    whole_pixels: ClassVar[int | None] = MAX_PIXELS
+    whole_pixels: int | None = MAX_PIXELS
 
     def __init__(
         self,

@@ -1,1 +1,1 @@
-"""Exact rewrites of a network's graph for inference: one idea a file, each a function that changes an ``fx.GraphModule``."""
+"""Exact rewrites of a network's graph for inference: one idea a file, each a function that changes a graph."""

@@ -3,37 +3,38 @@
 from torch import fx
 
 from restorekit.inference._rewrites.convolution import Activation, FusedConv2d
-from restorekit.inference._rewrites.graph import call, concatenated, convolution_at, replace
+from restorekit.inference._rewrites.graph import call, concatenated, convolution_at, replace, shape_at, source
 
 
 def split_concatenations(graph: fx.GraphModule) -> None:
     """Give each part of a concatenation its own columns of the 1x1 convolutions that read it."""
     for node in reversed(list(graph.graph.nodes)):  # a concatenation of concatenations comes after them
         parts = concatenated(node)
-        if parts is None or not node.users or not all(_mixes(graph, user, node) for user in node.users):
+        if not parts or not node.users or not all(_mixes(graph, user, node) for user in node.users):
             continue
-        if all("shape" in part.meta for part in parts):
+        if all(shape_at(part) for part in parts):
             for user in list(node.users):
                 _split(graph, user, parts)
             graph.graph.erase_node(node)
 
 
 def _mixes(graph: fx.GraphModule, user: fx.Node, node: fx.Node) -> bool:
-    """Whether a node is a 1x1 convolution of ``node``, or only puts it beside others once more."""
+    """Whether a node is a 1x1 convolution of ``node``."""
     conv = convolution_at(graph, user)
-    return conv is not None and conv.is_pointwise and user.args[0] is node
+    return conv is not None and conv.is_pointwise and source(user) is node
 
 
 def _split(graph: fx.GraphModule, user: fx.Node, parts: list[fx.Node]) -> None:
     conv = convolution_at(graph, user)
     assert conv is not None
-    total = user.args[1] if len(user.args) == 2 else None
+    total = source(user, 1)
     start = 0
     for place, part in enumerate(parts):
-        stop = start + part.meta["shape"][1]
+        stop = start + shape_at(part)[1]
         piece = _columns(conv, start, stop, first=place == 0, last=place == len(parts) - 1)
         total = call(graph, piece, *((part,) if total is None else (part, total)), like=user)
         start = stop
+    assert total is not None
     replace(user, total)
 
 

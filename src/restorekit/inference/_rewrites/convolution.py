@@ -104,17 +104,18 @@ class FusedConv2d(nn.Module):
         return self.activation.apply_(out)
 
     def _fused(self, x: Tensor, other: Tensor | None) -> Tensor:
+        convolve, add = torch.ops.mkldnn._convolution_pointwise, torch.ops.mkldnn._convolution_pointwise_
         options = self.padding, self.stride, self.dilation, self.groups
         name, constants = self.activation
         if other is None:
-            return torch.ops.mkldnn._convolution_pointwise(x, self.weight, self.bias, *options, name, constants, "")
-        if self.overwrites:
+            out: Tensor = convolve(x, self.weight, self.bias, *options, name, constants, "")
+        elif self.overwrites:
             unary = None if name == "none" else name
-            return torch.ops.mkldnn._convolution_pointwise_.binary(
-                other, x, self.weight, self.bias, *options, "add", None, unary, constants, ""
-            )
-        out = torch.ops.mkldnn._convolution_pointwise(x, self.weight, self.bias, *options, "none", (), "")
-        return self.activation.apply_(out.add_(other))
+            out = add.binary(other, x, self.weight, self.bias, *options, "add", None, unary, constants, "")
+        else:
+            out = convolve(x, self.weight, self.bias, *options, "none", (), "").add_(other)
+            out = self.activation.apply_(out)
+        return out
 
     def extra_repr(self) -> str:
         shape = f"{self.in_channels}, {self.out_channels}, kernel_size={tuple(self.weight.shape[2:])}"
@@ -129,7 +130,7 @@ def _frozen(tensor: Tensor) -> nn.Parameter:
 
 
 def _by_onednn(x: Tensor) -> bool:
-    if x.device.type != "cpu" or torch.compiler.is_compiling() or not torch.backends.mkldnn.enabled:  # type: ignore[attr-defined]
+    if x.device.type != "cpu" or torch.compiler.is_compiling() or not torch.backends.mkldnn.enabled:
         return False
     if x.dtype == torch.bfloat16:
         return bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())

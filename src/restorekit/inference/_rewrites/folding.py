@@ -13,6 +13,7 @@ from restorekit.inference._rewrites.graph import (
     module_at,
     only_user,
     replace,
+    source,
 )
 from restorekit.layers import SConv2d
 
@@ -32,29 +33,30 @@ def gather_convolutions(graph: fx.GraphModule) -> None:
             known[name] = FusedConv2d.of(module)
         first = known[name]
         if first is not None:
-            replace(node, call(graph, first.with_weights(first.weight, first.bias), *node.args, like=node))
+            replace(node, call(graph, first.with_weights(first.weight, first.bias), *node.all_input_nodes, like=node))
 
 
 def fold_batch_norm(graph: fx.GraphModule) -> None:
     """Merge a BatchNorm into the convolution before it: in evaluation it is a factor and a constant per channel."""
     for node in list(graph.graph.nodes):
-        norm, conv = module_at(graph, node), convolution_at(graph, node.args[0] if node.args else None)
-        if isinstance(norm, nn.BatchNorm2d) and conv is not None and only_user(node.args[0]) is node:
+        norm, before = module_at(graph, node), source(node)
+        conv = convolution_at(graph, before)
+        if isinstance(norm, nn.BatchNorm2d) and before is not None and conv is not None and only_user(before) == node:
             factor, constant = _affine(norm)
             bias = 0 if conv.bias is None else conv.bias.double()
             merged = conv.with_weights(_scaled(conv, factor), (bias * factor + constant).to(conv.weight.dtype))
-            graph.set_submodule(str(node.args[0].target), merged)
-            replace(node, node.args[0])
+            graph.set_submodule(str(before.target), merged)
+            replace(node, before)
 
 
 def fold_constants(graph: fx.GraphModule) -> None:
     """Move a constant that is added behind a convolution into its bias: the mean colour, put back at the end."""
     for node, conv in convolutions(graph):
         sum_ = only_user(node)
-        if sum_ is None or not is_addition(sum_) or sum_.kwargs:
+        plain = conv.activation.name == "none" and len(node.args) == 1
+        if sum_ is None or not plain or not is_addition(sum_) or sum_.kwargs:
             continue
-        other = sum_.args[1] if sum_.args[0] is node else sum_.args[0]
-        constant = constant_at(graph, other)
+        constant = constant_at(graph, source(sum_, 1 if source(sum_) == node else 0))
         if constant is None or constant.numel() != conv.out_channels or constant.shape[-2:] != (1, 1):
             continue
         bias = constant.flatten().to(conv.weight) + (0 if conv.bias is None else conv.bias)

@@ -1,12 +1,10 @@
 """Activations and sums as parts of the convolution in front of them."""
 
-from typing import Any
-
 import torch
 import torch.nn.functional as F
 from torch import fx, nn
 
-from restorekit.inference._rewrites.convolution import Activation
+from restorekit.inference._rewrites.convolution import Activation, FusedConv2d
 from restorekit.inference._rewrites.graph import (
     call,
     called,
@@ -18,6 +16,7 @@ from restorekit.inference._rewrites.graph import (
     replace,
     shape_at,
     shuffle_factor,
+    source,
 )
 from restorekit.inference._rewrites.precision import is_picture
 
@@ -27,13 +26,16 @@ _RELU = {F.relu, F.relu_, torch.relu, torch.relu_, "relu", "relu_"}
 def shuffle_last(graph: fx.GraphModule) -> None:
     """Put an activation in front of the pixel shuffle that feeds it: it does not care where a value stands."""
     for node in list(graph.graph.nodes):
-        if activation_at(graph, node) is None or not shuffle_factor(graph, node.args[0]) or not only_user(node.args[0]):
+        shuffle, before = source(node), source(source(node))
+        if activation_at(graph, node) is None or not shuffle_factor(graph, shuffle) or only_user(shuffle) is None:
             continue
-        shuffle, before = node.args[0], node.args[0].args[0]
+        assert shuffle is not None
+        assert before is not None
         node.replace_all_uses_with(shuffle)
         node.replace_input_with(shuffle, before)
         shuffle.prepend(node)
         shuffle.replace_input_with(before, node)
+        node.meta["shape"] = shape_at(before)
 
 
 def fuse_activations(graph: fx.GraphModule) -> None:
@@ -49,16 +51,16 @@ def fuse_activations(graph: fx.GraphModule) -> None:
 def fuse_sums(graph: fx.GraphModule) -> None:
     """Let a convolution add what is added to it alone; a factor on it goes into its kernel."""
     for node in list(graph.graph.nodes):
-        if not is_addition(node) or len(node.args) != 2:
-            continue
-        for mine, other in (node.args, node.args[::-1]):
-            conv = convolution_at(graph, mine)
-            factor = _factor(node, mine)
-            if conv is None or factor is None or only_user(mine) is not node or not _fits(conv, mine, other):
+        for place in (0, 1) if is_addition(node) and len(node.args) == 2 else ():
+            mine, other = source(node, place), source(node, 1 - place)
+            conv, factor = convolution_at(graph, mine), _factor(node, place)
+            if mine is None or other is None or conv is None or factor is None or only_user(mine) != node:
+                continue
+            if not _fits(conv, mine, other):
                 continue
             bias = None if conv.bias is None else conv.bias * factor
             weights = (conv.weight, conv.bias) if factor == 1 else (conv.weight * factor, bias)
-            replace(node, call(graph, conv.with_weights(*weights), mine.args[0], other, like=node))
+            replace(node, call(graph, conv.with_weights(*weights), *mine.all_input_nodes, other, like=node))
             graph.graph.erase_node(mine)
             break
 
@@ -67,10 +69,9 @@ def overwrite_sums(graph: fx.GraphModule) -> None:
     """Let a sum be written into its other part where that is the result of a convolution and read for the last time."""
     order = {node: place for place, node in enumerate(graph.graph.nodes)}
     for node, conv in convolutions(graph):
-        other = node.args[1] if len(node.args) == 2 else None
-        if other is None or convolution_at(graph, other) is None or other is node.args[0]:
-            continue
-        conv.overwrites = all(order[user] <= order[node] for user in other.users)
+        other = source(node, 1)
+        if other is not None and convolution_at(graph, other) is not None and other is not source(node):
+            conv.overwrites = all(order[user] <= order[node] for user in other.users)
 
 
 def activation_at(graph: fx.GraphModule, node: fx.Node) -> Activation | None:
@@ -85,18 +86,18 @@ def activation_at(graph: fx.GraphModule, node: fx.Node) -> Activation | None:
     return None
 
 
-def _factor(node: fx.Node, mine: object) -> float | None:
-    """What the sum multiplies a part with; None if that is no number."""
-    alpha: Any = node.kwargs.get("alpha", 1)
+def _factor(node: fx.Node, place: int) -> float | None:
+    """What the sum multiplies the argument at a place with; None if that is no number."""
+    alpha = node.kwargs.get("alpha", 1)
     if set(node.kwargs) - {"alpha"} or not isinstance(alpha, int | float):
         return None
     if alpha == 1:
         return 1
-    return float(alpha) if mine is node.args[1] else None
+    return float(alpha) if place == 1 else None
 
 
-def _fits(conv: Any, mine: fx.Node, other: object) -> bool:
-    """Whether a sum of this convolution can take ``other``: it adds nothing yet, and the other is of the same shape."""
-    if not isinstance(other, fx.Node) or len(mine.args) != 1 or conv.activation.name != "none":
+def _fits(conv: FusedConv2d, mine: fx.Node, other: fx.Node) -> bool:
+    """Whether a convolution that adds nothing yet can add ``other``: features of the same shape."""
+    if len(mine.args) != 1 or conv.activation.name != "none" or is_picture(other):
         return False
-    return shape_at(other) is not None and shape_at(other) == shape_at(mine) and not is_picture(other)
+    return shape_at(other) == shape_at(mine) != ()

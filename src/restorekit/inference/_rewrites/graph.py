@@ -16,14 +16,14 @@ _CAT = {torch.cat, torch.concat}
 _SHUFFLE = {F.pixel_shuffle, torch.pixel_shuffle}
 
 
-def module_at(graph: fx.GraphModule, node: fx.Node) -> nn.Module | None:
+def module_at(graph: fx.GraphModule, node: fx.Node | None) -> nn.Module | None:
     """The module that a node calls; None if it calls none."""
-    return graph.get_submodule(str(node.target)) if node.op == "call_module" else None
+    return graph.get_submodule(str(node.target)) if node is not None and node.op == "call_module" else None
 
 
-def convolution_at(graph: fx.GraphModule, node: object) -> FusedConv2d | None:
+def convolution_at(graph: fx.GraphModule, node: fx.Node | None) -> FusedConv2d | None:
     """The convolution that a node calls; None if it is anything else."""
-    module = module_at(graph, node) if isinstance(node, fx.Node) else None
+    module = module_at(graph, node)
     return module if isinstance(module, FusedConv2d) else None
 
 
@@ -35,32 +35,27 @@ def convolutions(graph: fx.GraphModule) -> Iterator[tuple[fx.Node, FusedConv2d]]
             yield node, conv
 
 
-def called(node: object, among: set[Any]) -> bool:
+def called(node: fx.Node, among: set[Any]) -> bool:
     """Whether a node calls one of these functions or methods."""
-    return isinstance(node, fx.Node) and node.op in {"call_function", "call_method"} and node.target in among
+    return node.op in {"call_function", "call_method"} and node.target in among
 
 
-def is_addition(node: object) -> bool:
+def is_addition(node: fx.Node) -> bool:
+    """Whether a node adds two things, perhaps times ``alpha``."""
     return called(node, _ADD)
 
 
-def concatenated(node: object) -> list[fx.Node] | None:
-    """What a node puts side by side in the channels, those of nested concatenations in their order; else None."""
-    if not called(node, _CAT):
-        return None
-    assert isinstance(node, fx.Node)
+def concatenated(node: fx.Node) -> list[fx.Node]:
+    """What a node puts side by side in the channels, those of nested concatenations in their order; else nothing."""
     axis = node.kwargs.get("dim", node.args[1] if len(node.args) > 1 else 0)
-    if axis != 1:
-        return None
-    parts: list[fx.Node] = []
-    for part in node.args[0]:  # type: ignore[union-attr]
-        parts += concatenated(part) or [part]  # type: ignore[list-item]
-    return parts
+    if not called(node, _CAT) or axis != 1:
+        return []
+    return [inner for part in node.all_input_nodes for inner in concatenated(part) or [part]]
 
 
-def shuffle_factor(graph: fx.GraphModule, node: object) -> int | None:
+def shuffle_factor(graph: fx.GraphModule, node: fx.Node | None) -> int | None:
     """The factor of a pixel shuffle; None if the node is anything else."""
-    if not isinstance(node, fx.Node):
+    if node is None:
         return None
     module = module_at(graph, node)
     if isinstance(module, nn.PixelShuffle):
@@ -70,20 +65,26 @@ def shuffle_factor(graph: fx.GraphModule, node: object) -> int | None:
     return None
 
 
-def constant_at(graph: fx.GraphModule, node: object) -> Tensor | None:
+def constant_at(graph: fx.GraphModule, node: fx.Node | None) -> Tensor | None:
     """The tensor of the network that a node fetches; None if it is anything else."""
-    if not isinstance(node, fx.Node) or node.op != "get_attr":
+    if node is None or node.op != "get_attr":
         return None
     owner, _, name = str(node.target).rpartition(".")
     value = getattr(graph.get_submodule(owner), name)
     return value if isinstance(value, Tensor) else None
 
 
-def only_user(node: object) -> fx.Node | None:
+def source(node: fx.Node | None, place: int = 0) -> fx.Node | None:
+    """The node that a node reads at this place of its arguments; None if there is something else, or nothing."""
+    if node is None or len(node.args) <= place:
+        return None
+    found = node.args[place]
+    return found if isinstance(found, fx.Node) else None
+
+
+def only_user(node: fx.Node | None) -> fx.Node | None:
     """The one node that reads this one; None if there are more or none."""
-    if isinstance(node, fx.Node) and len(node.users) == 1:
-        return next(iter(node.users))
-    return None
+    return next(iter(node.users)) if node is not None and len(node.users) == 1 else None
 
 
 def call(graph: fx.GraphModule, module: nn.Module, *args: fx.Node, like: fx.Node) -> fx.Node:
@@ -125,7 +126,9 @@ class _Shapes(fx.Interpreter):
 
 def note_shapes(graph: fx.GraphModule, x: Tensor) -> None:
     """Give each node that makes a tensor the ``shape`` that it has for a picture like ``x``, found by a dry run."""
-    run = _Shapes(skeleton(graph))  # type: ignore[arg-type]
+    dry = skeleton(graph)
+    assert isinstance(dry, fx.GraphModule)
+    run = _Shapes(dry)
     with torch.inference_mode(False), torch.no_grad():
         run.run(x.to("meta"))
     for node in graph.graph.nodes:
@@ -133,7 +136,7 @@ def note_shapes(graph: fx.GraphModule, x: Tensor) -> None:
             node.meta["shape"] = run.seen[node.name]
 
 
-def shape_at(node: object) -> tuple[int, ...] | None:
-    """The noted shape; None if the node makes no tensor, or none is known."""
-    shape: tuple[int, ...] | None = node.meta.get("shape") if isinstance(node, fx.Node) else None
+def shape_at(node: fx.Node | None) -> tuple[int, ...]:
+    """The noted shape; empty if the node makes no tensor, or none is known."""
+    shape: tuple[int, ...] = node.meta.get("shape", ()) if node is not None else ()
     return shape

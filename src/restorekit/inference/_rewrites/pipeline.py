@@ -49,7 +49,7 @@ def rewritten(model: Restorer, scale: int, dtype: torch.dtype) -> nn.Module:
         narrow(graph, dtype, weight.dtype)
     cut_into_strips(graph, weight.dtype)
     clean(graph)
-    graph.meta["widest"] = max(math.prod(shape_at(node) or ()) for node in graph.graph.nodes) / (2 * side**2)
+    graph.meta["widest"] = max(math.prod(shape_at(node)) for node in graph.graph.nodes) / (2 * side**2)
     return graph
 
 
@@ -59,7 +59,8 @@ class AsItIs(nn.Module):
 
     def __init__(self, model: Restorer, scale: int, dtype: torch.dtype) -> None:
         super().__init__()
-        self.single = OneScale(copy.deepcopy(model).eval().to(memory_format=torch.channels_last), scale)
+        self.single = OneScale(copy.deepcopy(model).eval(), scale)
+        self.single.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.dtype = dtype
 
     def forward(self, x: Tensor) -> Tensor:

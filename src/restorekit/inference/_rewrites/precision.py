@@ -38,7 +38,7 @@ def narrow(graph: fx.GraphModule, dtype: torch.dtype, picture_dtype: torch.dtype
         wanted = picture_dtype if node in wide or node.op == "output" else dtype
         for source in node.all_input_nodes:
             present = picture_dtype if source in wide else dtype
-            if shape_at(source) is None or present == wanted:
+            if not shape_at(source) or present == wanted:
                 continue
             if (source, wanted) not in casts:
                 with graph.graph.inserting_after(source):

@@ -13,6 +13,7 @@ from restorekit.inference._rewrites.graph import (
     replace,
     shape_at,
     shuffle_factor,
+    source,
 )
 
 _NARROW = 4  # output channels up to which a convolution is moved: the shuffle then moves little, too
@@ -21,15 +22,15 @@ _NARROW = 4  # output channels up to which a convolution is moved: the shuffle t
 def shuffle_transposed(graph: fx.GraphModule) -> None:
     """Make a transposed convolution a convolution to ``stride^2`` times the channels, and a pixel shuffle."""
     for node in list(graph.graph.nodes):
-        conv = module_at(graph, node)
-        if not isinstance(conv, nn.ConvTranspose2d) or not _enlarges_exactly(conv) or shape_at(node.args[0]) is None:
+        conv, before = module_at(graph, node), source(node)
+        if not isinstance(conv, nn.ConvTranspose2d) or not _enlarges_exactly(conv) or before is None:
             continue
         stride = conv.stride[0]
         bias = None if conv.bias is None else conv.bias.repeat_interleave(stride**2)
-        weight = phases(conv.weight, stride, conv.padding[0])
+        weight = phases(conv.weight, stride, int(conv.padding[0]))
         plain = FusedConv2d(weight, bias, padding=(weight.shape[2] // 2, weight.shape[3] // 2))
-        small = call(graph, plain, node.args[0], like=node)
-        small.meta["shape"] = (shape_at(node.args[0])[0], plain.out_channels, *shape_at(node.args[0])[2:])
+        small = call(graph, plain, before, like=node)
+        small.meta["shape"] = _with_channels(before, plain.out_channels)
         with graph.graph.inserting_before(node):
             shuffled = graph.graph.call_function(F.pixel_shuffle, (small, stride))
         shuffled.meta.update(node.meta)
@@ -58,28 +59,30 @@ def _enlarges_exactly(conv: nn.ConvTranspose2d) -> bool:
     options = (conv.kernel_size, conv.stride, conv.padding, conv.output_padding, conv.dilation)
     if any(len(set(option)) != 1 for option in options) or conv.groups != 1 or conv.dilation != (1, 1):
         return False
-    return conv.kernel_size[0] - 2 * conv.padding[0] + conv.output_padding[0] == conv.stride[0]
+    return conv.kernel_size[0] - 2 * int(conv.padding[0]) + conv.output_padding[0] == conv.stride[0]
 
 
 def shuffle_behind(graph: fx.GraphModule) -> None:
     """Exchange a pixel shuffle and the narrow convolution that alone reads it."""
     for shuffle in list(graph.graph.nodes):
-        factor, node = shuffle_factor(graph, shuffle), only_user(shuffle)
+        factor, node, before = shuffle_factor(graph, shuffle), only_user(shuffle), source(shuffle)
         conv = convolution_at(graph, node)
-        if factor is None or node is None or conv is None or len(node.args) != 1 or not _moves(conv):
+        if factor is None or node is None or before is None or conv is None or len(node.args) != 1 or not _moves(conv):
             continue
         bias = None if conv.bias is None else conv.bias.repeat_interleave(factor**2)
         weight = unshuffled(conv.weight, factor)
         moved = FusedConv2d(weight, bias, padding=(weight.shape[2] // 2, weight.shape[3] // 2))
         moved.activation = conv.activation
-        before = call(graph, moved, shuffle.args[0], like=shuffle)
-        count, channels, height, width = before.args[0].meta["shape"]
-        before.meta["shape"] = (count, moved.out_channels, height, width)
-        with graph.graph.inserting_before(node):
-            after = graph.graph.node_copy(shuffle, lambda _, before=before: before)
-        after.meta.update(node.meta)
-        replace(node, after)
-        graph.graph.erase_node(shuffle)
+        small = call(graph, moved, before, like=shuffle)
+        small.meta["shape"] = _with_channels(before, moved.out_channels)
+        shuffle.replace_input_with(before, small)
+        shuffle.meta["shape"] = shape_at(node)
+        replace(node, shuffle)
+
+
+def _with_channels(node: fx.Node, channels: int) -> tuple[int, ...]:
+    count, _, *size = shape_at(node)
+    return count, channels, *size
 
 
 def unshuffled(weight: Tensor, factor: int) -> Tensor:

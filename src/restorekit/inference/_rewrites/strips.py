@@ -18,6 +18,7 @@ from restorekit.inference._rewrites.graph import (
     only_user,
     shape_at,
     shuffle_factor,
+    source,
 )
 
 STRIP_MEMORY = 24 * 2**20
@@ -32,6 +33,7 @@ _EVERYWHERE = {"to", "relu", F.relu, torch.sub, "mul", "sub", F.leaky_relu}
 class _Tail(NamedTuple):
     nodes: list[fx.Node]
     inputs: list[fx.Node]
+    end: fx.Node
     halo: int
 
 
@@ -93,7 +95,7 @@ class Strips(nn.Module):
 
 
 def cut_into_strips(graph: fx.GraphModule, dtype: torch.dtype) -> None:
-    """Replace the end of the graph, from where it widens for the enlargement, by ``Strips``; ``dtype`` is its result's."""
+    """Replace the end of the graph, from where it widens for an enlargement, by ``Strips``, results in ``dtype``."""
     (output,) = (node for node in graph.graph.nodes if node.op == "output")
     for node in graph.graph.nodes:
         if _enlarges(node):
@@ -104,18 +106,18 @@ def cut_into_strips(graph: fx.GraphModule, dtype: torch.dtype) -> None:
 
 
 def _enlarges(node: fx.Node) -> bool:
-    own, before = shape_at(node), shape_at(node.args[0]) if node.args else None
-    return own is not None and before is not None and len(own) == len(before) == 4 and own[2] > before[2]
+    own, before = shape_at(node), shape_at(source(node))
+    return len(own) == len(before) == 4 and own[2] > before[2]
 
 
 def _start(graph: fx.GraphModule, node: fx.Node) -> fx.Node:
     """The convolution that widens features for this enlargement, or the enlargement itself."""
-    before = node.args[0]
-    while isinstance(before, fx.Node) and only_user(before) is node and before.op != "placeholder":
+    before = source(node)
+    while before is not None and only_user(before) is node and before.op != "placeholder":
         node = before
         if convolution_at(graph, node) is not None:
             break
-        before = node.args[0]
+        before = source(node)
     return node
 
 
@@ -123,23 +125,22 @@ def _tail(graph: fx.GraphModule, start: fx.Node, output: fx.Node) -> _Tail | Non
     """All that depends on ``start``, if strips of it can be computed each by itself."""
     nodes: list[fx.Node] = []
     for node in graph.graph.nodes:
-        if node is start or (node is not output and any(source in nodes for source in node.all_input_nodes)):
+        if node is start or (node is not output and any(earlier in nodes for earlier in node.all_input_nodes)):
             nodes.append(node)
-    sources = dict.fromkeys(source for node in nodes for source in node.all_input_nodes if source not in nodes)
-    inputs = [source for source in sources if source.op != "get_attr"]
-    sizes = [shape[2] if (shape := shape_at(source)) and len(shape) == 4 else None for source in inputs]
-    height = sizes[0]
-    if output.args[0] not in nodes or height is None or any(size is None or size % height for size in sizes):
+    sources = dict.fromkeys(earlier for node in nodes for earlier in node.all_input_nodes if earlier not in nodes)
+    inputs = [earlier for earlier in sources if earlier.op != "get_attr"]
+    sizes = [shape_at(earlier)[2] if len(shape_at(earlier)) == 4 else 0 for earlier in inputs]
+    end = source(output)
+    if end not in nodes or not all(sizes) or any(size % sizes[0] for size in sizes):
         return None
     reach: dict[fx.Node, Fraction] = dict.fromkeys(sources, Fraction(0))
     for node in nodes:
-        own = _reach(graph, node)
-        if own is None:
+        own, before = _reach(graph, node), shape_at(source(node))
+        if own is None or len(before) != 4:
             return None
-        rows = shape_at(node.args[0])[2]  # type: ignore[index]
-        reach[node] = max(reach[source] for source in node.all_input_nodes) + own * Fraction(height, rows)
-    halo = math.ceil(reach[output.args[0]])  # type: ignore[index]
-    return _Tail(nodes, inputs, halo) if halo <= _MOST_HALO else None
+        reach[node] = max(reach[earlier] for earlier in node.all_input_nodes) + own * Fraction(sizes[0], before[2])
+    halo = math.ceil(reach[end])
+    return _Tail(nodes, inputs, end, halo) if halo <= _MOST_HALO else None
 
 
 def _reach(graph: fx.GraphModule, node: fx.Node) -> int | None:
@@ -162,7 +163,7 @@ def _reach(graph: fx.GraphModule, node: fx.Node) -> int | None:
 def _insert(graph: fx.GraphModule, tail: _Tail, output: fx.Node, dtype: torch.dtype) -> None:
     for node in tail.nodes:
         conv = convolution_at(graph, node)
-        if conv is not None and len(node.args) == 2 and node.args[1] in tail.inputs:
+        if conv is not None and source(node, 1) in tail.inputs:
             conv.overwrites = False  # neighbouring strips read the same rows
     separate = fx.Graph()
     copies = {node: separate.placeholder(f"x{place}") for place, node in enumerate(tail.inputs)}
@@ -172,15 +173,13 @@ def _insert(graph: fx.GraphModule, tail: _Tail, output: fx.Node, dtype: torch.dt
             copies[node] = separate.node_copy(node, copied)
         return copies[node]
 
-    separate.output(copied(output.args[0]))  # type: ignore[arg-type]
-    base, end = shape_at(tail.inputs[0]), shape_at(output.args[0])
-    assert base is not None
-    assert end is not None
+    separate.output(copied(tail.end))
+    base, end = shape_at(tail.inputs[0]), shape_at(tail.end)
     strips = Strips(
         fx.GraphModule(graph, separate),
         halo=tail.halo,
-        ratios=[shape_at(node)[2] // base[2] for node in tail.inputs],  # type: ignore[index]
-        elements=max(math.prod(shape_at(node)[1:]) for node in tail.nodes) // math.prod(base[2:]),  # type: ignore[index]
+        ratios=[shape_at(node)[2] // base[2] for node in tail.inputs],
+        elements=max(math.prod(shape_at(node)[1:]) for node in tail.nodes) // math.prod(base[2:]),
         channels=end[1],
         scale=end[2] // base[2],
         dtype=dtype,

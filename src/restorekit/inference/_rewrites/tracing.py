@@ -12,7 +12,6 @@ from torch.fx.proxy import GraphAppendingTracer
 from restorekit.layers import SConv2d
 from restorekit.models import Restorer
 
-
 _CONTAINERS = (nn.Sequential, nn.ModuleList, nn.ModuleDict)
 
 
