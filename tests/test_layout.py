@@ -46,6 +46,7 @@ PRIVATE = {
     "image/_precision.py": "tests/image/test_filters.py",
     "image/_spectra.py": "tests/degrade/test_blur.py",
     "image/_taps.py": "tests/image/test_resize.py",
+    "inference/_overlap.py": "tests/inference/test_restore_file.py",
     "inference/_pictures.py": "tests/inference/test_restore.py",
     "inference/_running.py": "tests/inference/test_restore.py",
     "layers/_skeleton.py": "tests/layers/test_conversion.py",

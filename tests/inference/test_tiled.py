@@ -104,6 +104,12 @@ def test_every_picture_of_a_batch(tile):
     assert difference(tiled(net, x, tile=tile), whole(net, x)) < 1e-6
 
 
+@pytest.mark.parametrize("size", [(5, 7), (1, 9), (6, 8)])
+def test_a_small_picture_runs_whole_whatever_the_network_pads_to(size):
+    net, x = network(scale=4, head="desubpixel"), noise(1, 3, *size)
+    assert difference(tiled(net, x, tile="auto"), whole(net, x)) == 0
+
+
 def test_one_pixel():
     net, x = network(), noise(2, 3, 1, 1)
     for tile in (1, 5, "auto"):
@@ -171,6 +177,7 @@ def test_memory_is_counted_once_and_forgotten_with_the_network():
     for _ in range(3):
         module.memory_per_pixel(net, 2)
     assert len(runs) == 1
+    gc.collect()
     known = len(module._memory)
     runs.clear()
     del net

@@ -17,7 +17,7 @@ from PIL.TiffImagePlugin import TiffImageFile
 from restorekit._check import check_integer
 from restorekit.image.files import atomic_path, check_format, write_pixels
 from restorekit.image.png_rows import png_strips, png_writer, streams
-from restorekit.image.reading import MAX_PIXELS, ORIENTATION, Pixels, decode, open_header, told
+from restorekit.image.reading import MAX_PIXELS, ORIENTATION, Pixels, decode, open_header, reopen, told
 from restorekit.image.tiff_rows import tiff_strips, tiff_writer
 
 WHOLE_BYTES = 2**30
@@ -105,7 +105,7 @@ def open_rows(path: str | os.PathLike[str], *, max_pixels: int = MAX_PIXELS) -> 
             height, profile = picture.height, picture.info.get("icc_profile")
             strips = _streamed(file, picture)
             if strips is None:
-                whole = decode(file, picture)
+                whole = decode(file, reopen(file, type(picture)))  # a PNG asked for EXIF once would not look further
                 height, strips = len(whole), _cut(whole)
                 del whole
             del picture

@@ -1,6 +1,6 @@
 """Reading and writing in background threads while the caller computes: one step ahead, one step behind."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import TypeVar
@@ -8,7 +8,7 @@ from typing import TypeVar
 _T = TypeVar("_T")
 
 
-def ahead(items: Iterator[_T]) -> Iterator[_T]:
+def ahead(items: Iterator[_T]) -> Generator[_T, None, None]:
     """The same items, each made while the caller is busy with the one before; close it to end the thread early."""
     with ThreadPoolExecutor(1) as thread:
         coming = thread.submit(next, items, None)

@@ -1,6 +1,6 @@
 """Restoring a picture from file to file, however large it is."""
 
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import closing
 from os import PathLike
 from pathlib import Path
@@ -64,6 +64,7 @@ def restore_file(
     Raises:
         TypeError: ``model`` is no network of this library.
         FileExistsError: ``destination`` exists, and ``overwrite`` was not given.
+        IsADirectoryError: ``destination`` is a folder.
         FileNotFoundError: No such source, or no folder for the destination.
         ValueError: ``destination`` is the source; a suffix or kind of picture that cannot be written; a file that is
             damaged or not accepted; or what ``restore`` refuses, a large picture for a network that sees the whole of
@@ -83,30 +84,37 @@ def restore_file(
         planes = torch.empty(1, channels, height, width, device="meta")
         job = plan(model, planes, scale=scale, tile=tile, self_ensemble=self_ensemble, device=device, dtype=dtype)
         shape = (height * job.scale, width * job.scale, channels)
-        with create_rows(destination, shape, picture.dtype, profile=picture.profile) as write, behind(write) as later:
-            for band in _restored(job, picture, progress):
+        with (
+            create_rows(destination, shape, picture.dtype, profile=picture.profile) as write,
+            evaluating(job.net),
+            behind(write) as later,
+            closing(_restored(job, picture, progress)) as bands,
+        ):
+            for band in bands:
                 later(band)
 
 
 def _check_paths(source: str | PathLike[str], destination: str | PathLike[str], overwrite: bool) -> None:
+    if Path(destination).is_dir():
+        raise IsADirectoryError(f"{destination} is a folder; name a file in it")
     if Path(source).exists() and Path(destination).exists() and Path(source).samefile(destination):
         raise ValueError(f"{destination} is the source itself; name another file")
-    if not overwrite and Path(destination).is_file():
+    if not overwrite and Path(destination).exists():
         raise FileExistsError(f"{destination} exists; overwrite=True replaces it")
 
 
-def _restored(job: Job, picture: RowReader, progress: bool) -> Iterator[NDArray[Any]]:
+def _restored(job: Job, picture: RowReader, progress: bool) -> Generator[NDArray[Any], None, None]:
     """Bands (h, W, C) of the result from top to bottom."""
     height, width, _ = picture.shape
     rows = job.rows(height)
     columns = spans(width, job.tile, job.halo, job.net.size_multiple)
     bar = tqdm(total=len(rows) * len(columns), desc="restore", unit="tile", disable=not progress)
-    with bar, evaluating(job.net), closing(ahead(_bands(picture, rows))) as bands:  # type: ignore[type-var]
+    with bar, closing(ahead(_bands(picture, rows))) as bands:
         for row, band in zip(rows, bands, strict=True):
             yield _restored_band(job, array_planes(band)[None], row, columns, bar)
 
 
-def _bands(picture: RowReader, rows: list[Span]) -> Iterator[NDArray[Any]]:
+def _bands(picture: RowReader, rows: list[Span]) -> Generator[NDArray[Any], None, None]:
     """The rows that each band reads, of which the last ones are the first ones of the next."""
     band, top = np.empty((0, *picture.shape[1:]), picture.dtype), 0
     for row in rows:
