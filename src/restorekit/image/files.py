@@ -43,6 +43,9 @@ _FORMATS = {
 }
 _KIND = {1: "L", 2: "LA", 3: "RGB", 4: "RGBA"}
 
+WRITTEN = tuple(_FORMATS)
+"""What the names of the files that ``write_image`` writes may end in."""
+
 
 @contextmanager
 def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
@@ -88,16 +91,24 @@ def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
         raise
 
 
-def write_image(path: str | os.PathLike[str], image: Image.Image | NDArray[Any] | Tensor) -> None:
+def write_image(
+    path: str | os.PathLike[str],
+    image: Image.Image | NDArray[Any] | Tensor,
+    *,
+    icc_profile: bytes | None = None,
+) -> None:
     """Write a picture, complete or not at all (see ``atomic_path``), in the format that the suffix names.
 
     Lossless, except JPEG (quality 95, colour at full resolution). uint16 is written as 16 bits per channel; floats are
-    clamped to [0, 1] and rounded to 8 bits (``to_image(x, like="uint16")`` first for 16). No metadata is written.
+    clamped to [0, 1] and rounded to 8 bits (``to_image(x, like="uint16")`` first for 16). No metadata is written but a
+    colour profile that is given.
 
     Args:
         path: File ending in .png, .jpg, .jpeg, .tif, .tiff, .webp, .bmp, .pgm or .ppm. Its folder must exist.
         image: A Pillow picture, an array (H, W) or (H, W, C), or a tensor (C, H, W) or (1, C, H, W), of 1 to 4
             channels: grey, grey and alpha, RGB, RGB and alpha; uint8, uint16 or floating point in [0, 1].
+        icc_profile: Colour profile, as it lies in ``picture.info["icc_profile"]`` of a Pillow picture. BMP, PPM and PNG
+            of 16 bits go without one.
 
     Raises:
         TypeError: No picture: another class or dtype.
@@ -111,19 +122,25 @@ def write_image(path: str | os.PathLike[str], image: Image.Image | NDArray[Any] 
         ...     read_image(f"{folder}/grey.png")
         array([[  0, 128, 255]], dtype=uint8)
     """
-    suffix = Path(path).suffix.lower()
-    if suffix not in _FORMATS:
-        raise ValueError(f"{path}: unknown suffix {suffix!r}, expected one of {', '.join(_FORMATS)}")
-    form = _FORMATS[suffix]
     pixels = _pixels(image)
-    kind = _KIND[1 if pixels.ndim == 2 else pixels.shape[2]] + str(8 * pixels.itemsize)
-    if kind not in form.kinds:
-        raise ValueError(f"{path}: {suffix} cannot hold {kind} (channels and bits), only {', '.join(form.kinds)}")
+    form = check_format(path, 1 if pixels.ndim == 2 else pixels.shape[2], 8 * pixels.itemsize)
+    options = form.options | ({"icc_profile": icc_profile} if icc_profile else {})
     with atomic_path(path) as beside, beside.open("wb") as file:
         if form.name == "PNG" and pixels.dtype == np.uint16:
             write_png16(file, pixels)
         else:
-            Image.fromarray(pixels).save(file, format=form.name, **form.options)
+            Image.fromarray(pixels).save(file, format=form.name, **options)
+
+
+def check_format(path: str | os.PathLike[str], channels: int, bits: int) -> _Format:
+    """The format that the suffix of ``path`` names, if it holds such pictures."""
+    suffix = Path(path).suffix.lower()
+    if suffix not in _FORMATS:
+        raise ValueError(f"{path}: unknown suffix {suffix!r}, expected one of {', '.join(_FORMATS)}")
+    form, kind = _FORMATS[suffix], f"{_KIND[channels]}{bits}"
+    if kind not in form.kinds:
+        raise ValueError(f"{path}: {suffix} cannot hold {kind} (channels and bits), only {', '.join(form.kinds)}")
+    return form
 
 
 def _pixels(image: Image.Image | NDArray[Any] | Tensor) -> Pixels:

@@ -1,7 +1,8 @@
 """Running a network on pictures: whole or in tiles, plain or averaged over flips and rotations."""
 
 from restorekit.inference.restore import restore
+from restorekit.inference.restore_folder import FolderResult, restore_folder
 from restorekit.inference.self_ensemble import self_ensemble
 from restorekit.inference.tiled import tiled
 
-__all__ = ["restore", "self_ensemble", "tiled"]
+__all__ = ["FolderResult", "restore", "restore_folder", "self_ensemble", "tiled"]
