@@ -126,6 +126,7 @@ def test_pictures_that_would_see_each_other_run_one_by_one():
     one_by_one = torch.cat([whole(net, picture[None]) for picture in x])
     assert difference(whole(net, x), one_by_one) > 1e-3
     assert difference(restore(net, x), one_by_one) < 1e-4  # of numbers divided by a small deviation
+    assert module.together(rnan(channels=4, blocks=1), 1, 6, 5, None) == 1  # attends in windows by itself
     net = network()
     net.extra = nn.BatchNorm2d(3)  # its statistics are fixed
     seen = Counting(net)

@@ -64,7 +64,7 @@ def restore_folder(
     all, so a second call goes on where the first one stopped, by Ctrl-C, an error or a killed process. Each process of
     ``accelerate launch`` or ``torchrun`` takes its share of the pictures, without waiting for the others. The next
     pictures are read and the last ones written while one is computed, and small pictures of one size are computed
-    together.
+    together, which rarely moves a value by one level of 8 bits.
 
     Args:
         model: Network from this library. It is left as it is.
