@@ -2,9 +2,10 @@
 
     15_restore_a_folder.py photos restored --weights weights.safetensors
     torchrun --nproc-per-node 4 15_restore_a_folder.py photos restored --weights weights.safetensors
-    accelerate launch --num_processes 4 15_restore_a_folder.py photos restored --weights weights.safetensors
+    accelerate launch --multi_gpu --num_processes 4 15_restore_a_folder.py photos restored --weights weights.safetensors
 
-Launched processes take every so-manieth picture each, and a GPU each if there are any. Without arguments, a
+Launched processes take every so-manieth picture each, and a GPU each if there are any; for several without a GPU,
+accelerate wants ACCELERATE_USE_CPU=1 in the environment. Without arguments, a
 demonstration runs in a temporary folder, with weights that know nothing.
 """
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from os import PathLike
 from pathlib import Path
-from typing import Literal
+from typing import Literal, final
 
 import torch
 from tqdm import tqdm
@@ -25,14 +25,20 @@ _EXISTING = ("skip", "overwrite", "error")
 _NAMED = 5  # failures that the warning names
 
 
+@final
 @dataclass(frozen=True)
 class FolderResult:
     """What became of the pictures of a folder, or of this process's share of them.
 
-    Attributes:
+    Args:
         restored: The files that were written, in the order of their sources.
         skipped: The files that were there already and were left alone.
         failed: Source file of each picture that could not be restored, and why.
+
+    Example:
+        >>> result = FolderResult((Path("out/a.png"),), (), {Path("in/b.png"): "the file is empty"})
+        >>> len(result.restored), len(result.failed)
+        (1, 1)
     """
 
     restored: tuple[Path, ...]
