@@ -355,7 +355,7 @@ def test_reading_computing_and_writing_overlap_and_are_bounded(workers):
     items = list(range(6 * workers))
     found = list(overlapped(iter(items), read, compute, write, workers=workers))
     assert sorted(found) == sorted(-item for item in items)
-    assert most <= 3 * workers + 1
+    assert most <= 2 * workers + 1
 
 
 @given(st.integers(0, 20), st.integers(1, 5))
