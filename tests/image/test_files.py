@@ -12,7 +12,7 @@ import pytest
 import skimage.data
 import tifffile
 import torch
-from PIL import Image
+from PIL import Image, ImageCms
 from safetensors.torch import save_file
 
 from restorekit.image.files import MAX_PIXELS, atomic_path, picture_size, read_image, write_image
@@ -68,6 +68,19 @@ def test_jpeg_is_close(tmp_path, suffix):
         write_image(tmp_path / f"a{suffix}", array)
         error = _pillow(tmp_path / f"a{suffix}").astype(float) - array
         assert np.mean(error**2) < 255**2 / 10**3.8  # 38 dB
+
+
+@pytest.mark.parametrize(
+    ("suffix", "kept"), [("png", True), ("jpg", True), ("tif", True), ("webp", True), ("bmp", False)]
+)
+def test_a_colour_profile_is_written_where_the_format_has_a_place(tmp_path, suffix, kept):
+    profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+    picture = Image.fromarray(np.zeros((4, 6, 3), np.uint8))
+    picture.info["icc_profile"] = profile  # is not asked
+    for given in (None, profile):
+        write_image(tmp_path / f"a.{suffix}", picture, icc_profile=given)
+        with Image.open(tmp_path / f"a.{suffix}") as found:
+            assert found.info.get("icc_profile") == (given if kept else None)
 
 
 def test_every_kind_of_picture(tmp_path):

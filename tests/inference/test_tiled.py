@@ -110,6 +110,36 @@ def test_a_small_picture_runs_whole_whatever_the_network_pads_to(size):
     assert difference(tiled(net, x, tile="auto"), whole(net, x)) == 0
 
 
+def test_small_pictures_run_together_as_far_as_memory_goes(monkeypatch):
+    net, x = network(), noise(7, 3, 6, 5)
+    one_by_one = torch.cat([whole(net, picture[None]) for picture in x])
+    seen = Counting(net)
+    for size, batches in ((1, [1] * 7), (3.5, [3, 3, 1]), (100, [7])):
+        monkeypatch.setattr(module, "BATCH_MEMORY", int(size * 30 * module.memory_per_pixel(net, 2)))
+        for call in (tiled, restore):
+            seen.sizes.clear()
+            assert difference(call(fast, x, tile=6), one_by_one) < 1e-6
+            assert [count for count, *_ in seen.sizes] == batches
+    seen.sizes.clear()
+    assert difference(tiled(net, x, tile=5), one_by_one) < 1e-6
+    assert {count for count, *_ in seen.sizes} == {1}
+
+
+def test_pictures_that_would_see_each_other_run_one_by_one():
+    net, x = network(), noise(2, 3, 6, 5)
+    net.extra = nn.BatchNorm2d(3, track_running_stats=False)
+    net.register_forward_hook(lambda net, arguments, out: net.extra(out))
+    one_by_one = torch.cat([whole(net, picture[None]) for picture in x])
+    assert difference(whole(net, x), one_by_one) > 1e-3
+    assert difference(restore(net, x), one_by_one) < 1e-4  # of numbers divided by a small deviation
+    assert module.together(rnan(channels=4, blocks=1), 1, 6, 5, None) == 1  # attends in windows by itself
+    net = network()
+    net.extra = nn.BatchNorm2d(3)  # its statistics are fixed
+    seen = Counting(net)
+    restore(net, x)
+    assert [count for count, *_ in seen.sizes] == [2]
+
+
 def test_one_pixel():
     net, x = network(), noise(2, 3, 1, 1)
     for tile in (1, 5, "auto"):

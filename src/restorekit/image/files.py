@@ -45,6 +45,9 @@ _FORMATS = {
 }
 _KIND = {1: "L", 2: "LA", 3: "RGB", 4: "RGBA"}
 
+WRITTEN = tuple(_FORMATS)
+"""What the names of the files that ``write_image`` writes may end in."""
+
 
 @contextmanager
 def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
@@ -90,16 +93,24 @@ def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
         raise
 
 
-def write_image(path: str | os.PathLike[str], image: Image.Image | NDArray[Any] | Tensor) -> None:
+def write_image(
+    path: str | os.PathLike[str],
+    image: Image.Image | NDArray[Any] | Tensor,
+    *,
+    icc_profile: bytes | None = None,
+) -> None:
     """Write a picture, complete or not at all (see ``atomic_path``), in the format that the suffix names.
 
     Lossless, except JPEG (quality 95, colour at full resolution). uint16 is written as 16 bits per channel; floats are
-    clamped to [0, 1] and rounded to 8 bits (``to_image(x, like="uint16")`` first for 16). No metadata is written.
+    clamped to [0, 1] and rounded to 8 bits (``to_image(x, like="uint16")`` first for 16). No metadata is written but a
+    colour profile that is given.
 
     Args:
         path: File ending in .png, .jpg, .jpeg, .tif, .tiff, .webp, .bmp, .pgm or .ppm. Its folder must exist.
         image: A Pillow picture, an array (H, W) or (H, W, C), or a tensor (C, H, W) or (1, C, H, W), of 1 to 4
             channels: grey, grey and alpha, RGB, RGB and alpha; uint8, uint16 or floating point in [0, 1].
+        icc_profile: Colour profile, as it lies in ``picture.info["icc_profile"]`` of a Pillow picture. BMP, PPM and PNG
+            of 16 bits go without one.
 
     Raises:
         TypeError: No picture: another class or dtype.
@@ -113,12 +124,12 @@ def write_image(path: str | os.PathLike[str], image: Image.Image | NDArray[Any] 
         ...     read_image(f"{folder}/grey.png")
         array([[  0, 128, 255]], dtype=uint8)
     """
-    write_pixels(path, _pixels(image), None)
+    write_pixels(path, _pixels(image), icc_profile)
 
 
 def write_pixels(path: str | os.PathLike[str], pixels: Pixels, profile: bytes | None) -> None:
     """``write_image`` for an array (H, W) or (H, W, C), with a colour profile where the format holds one."""
-    form = check_format(path, 1 if pixels.ndim == 2 else pixels.shape[2], pixels.dtype)
+    form = check_format(path, 1 if pixels.ndim == 2 else pixels.shape[2], 8 * pixels.itemsize)
     with atomic_path(path) as beside, beside.open("wb") as file:
         if form.name == "PNG" and pixels.dtype == np.uint16:
             write_png16(file, pixels)
@@ -126,12 +137,12 @@ def write_pixels(path: str | os.PathLike[str], pixels: Pixels, profile: bytes | 
             Image.fromarray(pixels).save(file, format=form.name, icc_profile=profile, **form.options)
 
 
-def check_format(path: str | os.PathLike[str], channels: int, dtype: np.dtype[Any]) -> Format:
-    """The format that the suffix names, if it can hold pictures of this kind."""
+def check_format(path: str | os.PathLike[str], channels: int, bits: int) -> Format:
+    """The format that the suffix names, if it can hold pictures of so many channels of so many bits."""
     suffix = Path(path).suffix.lower()
     if suffix not in _FORMATS:
         raise ValueError(f"{path}: unknown suffix {suffix!r}, expected one of {', '.join(_FORMATS)}")
-    form, kind = _FORMATS[suffix], _KIND[channels] + str(8 * dtype.itemsize)
+    form, kind = _FORMATS[suffix], f"{_KIND[channels]}{bits}"
     if kind not in form.kinds:
         raise ValueError(f"{path}: {suffix} cannot hold {kind} (channels and bits), only {', '.join(form.kinds)}")
     return form

@@ -192,7 +192,7 @@ def _by_rows(
 def _collected(
     path: str | os.PathLike[str], shape: tuple[int, int, int], dtype: _DType, profile: bytes | None
 ) -> Iterator[Callable[[Pixels], None]]:
-    check_format(path, shape[2], dtype)
+    check_format(path, shape[2], 8 * dtype.itemsize)
     size = math.prod(shape) * dtype.itemsize
     if size > WHOLE_BYTES:
         raise ValueError(

@@ -8,6 +8,7 @@ from weakref import WeakKeyDictionary
 
 import torch
 from torch import Tensor
+from torch.nn.modules.batchnorm import _BatchNorm
 from tqdm import tqdm
 
 from restorekit._check import check_batch, check_integer
@@ -22,6 +23,10 @@ MAPPED_BYTES = 31 * 2**20
 """Bytes below which glibc hands out memory that it has: larger tensors are mapped afresh, at a quarter of the speed."""
 
 _WORTH = 1.4  # times the arithmetic that tiles may cost, halos included, to stay below ``MAPPED_BYTES``
+
+BATCH_MEMORY = 16 * 2**20
+"""Bytes of intermediate tensors up to which pictures run several at a time on a CPU: more leave its cache, and take
+longer than one by one. Elsewhere ``TILE_MEMORY`` is the limit."""
 
 _memory: WeakKeyDictionary[Restorer, dict[tuple[int, torch.dtype], float]] = WeakKeyDictionary()
 
@@ -115,19 +120,31 @@ def restored_tiles(
     run: Callable[[Tensor], Tensor],
     progress: bool,
 ) -> Iterator[tuple[tuple[slice, slice, slice], Tensor]]:
-    """Restore picture after picture, tile after tile; yield where each result belongs in (N, rows, columns)."""
-    height, width = x.shape[-2:]
+    """Restore tile after tile, of pictures that ``together`` allows; yield where each belongs in (N, rows, columns)."""
+    count, (height, width) = len(x), x.shape[-2:]
     rows = spans(height, tile, halo, model.size_multiple)
     columns = spans(width, tile, halo, model.size_multiple)
-    places = [(i, row, column) for i in range(len(x)) for row in rows for column in columns]
-    for i, row, column in tqdm(places, desc="restore", unit="tile", disable=not progress):
-        where = (slice(i, i + 1), row.outer(scale), column.outer(scale))
-        yield where, restored_tile(run, x[i : i + 1, :, row.read], row, column, scale)
+    step = together(model, scale, height, width, tile) if count > 1 else 1
+    starts = range(0, count, step)
+    places = [(slice(i, min(i + step, count)), row, column) for i in starts for row in rows for column in columns]
+    for pictures, row, column in tqdm(places, desc="restore", unit="tile", disable=not progress):
+        where = (pictures, row.outer(scale), column.outer(scale))
+        yield where, restored_tile(run, x[pictures, :, row.read], row, column, scale)
 
 
 def restored_tile(run: Callable[[Tensor], Tensor], band: Tensor, row: Span, column: Span, scale: int) -> Tensor:
-    """Restore one tile of a band (1, C, rows that it reads, W), without its halo."""
+    """Restore one tile of a band (N, C, rows that it reads, W), without its halo."""
     return run(band[..., column.read])[..., row.inner(scale), column.inner(scale)]
+
+
+def together(model: Restorer, scale: int, height: int, width: int, tile: int | Literal["auto"] | None) -> int:
+    """How many pictures of a size may run at once: 1, unless they are small and the network takes each by itself."""
+    if model.whole_pixels is not None or (isinstance(tile, int) and max(height, width) > tile):
+        return 1
+    if any(isinstance(layer, _BatchNorm) and layer.running_mean is None for layer in model.modules()):
+        return 1  # normalised by the statistics of whatever is in the batch
+    memory = BATCH_MEMORY if home(model)[0].type == "cpu" else TILE_MEMORY
+    return max(1, int(memory / (memory_per_pixel(model, scale) * height * width)))
 
 
 def resolve_tile(model: Restorer, x: Tensor, scale: int, tile: int | Literal["auto"]) -> int | None:
