@@ -49,7 +49,6 @@ PRIVATE = {
     "inference/_overlap.py": "tests/inference/test_restore_file.py",
     "inference/_folder_plan.py": "tests/inference/test_restore_folder.py",
     "inference/_folder_run.py": "tests/inference/test_restore_folder.py",
-    "inference/_overlap.py": "tests/inference/test_restore_folder.py",
     "inference/_pictures.py": "tests/inference/test_restore.py",
     "inference/_running.py": "tests/inference/test_restore.py",
     "layers/_skeleton.py": "tests/layers/test_conversion.py",

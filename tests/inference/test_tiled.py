@@ -7,7 +7,7 @@ import torch
 from hypothesis import given, settings
 from torch import nn
 
-from restorekit.inference import optimize, restore, tiled
+from restorekit.inference import restore, tiled
 from restorekit.models import Restorer, carn, carn_m, rnan
 
 module = importlib.import_module("restorekit.inference.tiled")
@@ -118,7 +118,7 @@ def test_small_pictures_run_together_as_far_as_memory_goes(monkeypatch):
         monkeypatch.setattr(module, "BATCH_MEMORY", int(size * 30 * module.memory_per_pixel(net, 2)))
         for call in (tiled, restore):
             seen.sizes.clear()
-            assert difference(call(fast, x, tile=6), one_by_one) < 1e-6
+            assert difference(call(net, x, tile=6), one_by_one) < 1e-6
             assert [count for count, *_ in seen.sizes] == batches
     seen.sizes.clear()
     assert difference(tiled(net, x, tile=5), one_by_one) < 1e-6
@@ -227,7 +227,7 @@ def test_a_network_that_sees_everything_is_refused_with_tiles_and_runs_whole():
 
 def test_a_number_tiles_a_network_that_sees_everything_with_the_stated_halo():
     """Each tile is what the network makes of it and its surroundings alone, so the result differs from the whole."""
-    net, x, halo = optimize(Pooling()), noise(1, 3, 7, 100), restoring.GLOBAL_HALO
+    net, x, halo = Pooling(), noise(1, 3, 7, 100), restoring.GLOBAL_HALO
     seen = Counting(net)
     out = restore(net, x, tile=50)
     assert seen.sizes == [(1, 3, 7, 50 + halo)] * 2

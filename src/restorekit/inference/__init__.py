@@ -9,7 +9,5 @@ from restorekit.inference.tiled import tiled
 __all__ = ["optimize", "restore", "self_ensemble", "tiled"]
 __all__ = ["restore", "restore_file", "self_ensemble", "tiled"]
 from restorekit.inference.restore_folder import FolderResult, restore_folder
-from restorekit.inference.self_ensemble import self_ensemble
-from restorekit.inference.tiled import tiled
 
 __all__ = ["FolderResult", "restore", "restore_folder", "self_ensemble", "tiled"]

@@ -35,12 +35,12 @@ def placed(model: Restorer, device: torch.device | str | None, dtype: torch.dtyp
 
 
 def ready(model: Restorer, scale: int, device: torch.device | str | None, dtype: torch.dtype | None) -> Restorer:
-    """The network as it restores fastest: rewritten where that is known to be faster, on a CPU; else as it is."""
+    """The network as it restores fastest: rewritten where that was measured, on a CPU; as it is if it has hooks."""
     if isinstance(model, Optimized):
         return _as_optimized(model, device, dtype)
     there = placed(model, device, None)
     own_device, own_dtype = home(there)
-    if own_device.type != "cpu":
+    if own_device.type != "cpu" or has_hooks(there):
         return placed(there, None, dtype)
     return Optimized(there, [scale], check_dtype(dtype or own_dtype))
 
@@ -52,6 +52,11 @@ def _as_optimized(model: Optimized, device: torch.device | str | None, dtype: to
             "original network"
         )
     return model
+
+
+def has_hooks(model: nn.Module) -> bool:
+    """Whether something wants to be called when a part of the network runs."""
+    return any(module._forward_hooks or module._forward_pre_hooks for module in model.modules())
 
 
 def home(model: Restorer) -> tuple[torch.device, torch.dtype]:

@@ -5,7 +5,7 @@ from typing import Literal
 import torch
 
 from restorekit.inference._optimized import Optimized
-from restorekit.inference._running import check_dtype, check_restorer
+from restorekit.inference._running import check_dtype, check_restorer, has_hooks
 from restorekit.models import Restorer
 
 
@@ -42,7 +42,7 @@ def optimize(
     Raises:
         ImportError: The backend is not installed.
         TypeError: ``model`` is no network of this library, or ``dtype`` no floating-point type.
-        ValueError: An unknown backend, or options that do not go together.
+        ValueError: An unknown backend, options that do not go together, or a network with forward hooks.
 
     Example:
         >>> import restorekit
@@ -53,6 +53,8 @@ def optimize(
     check_restorer(model)
     if isinstance(model, Optimized):
         raise TypeError("model is rewritten already; give optimize the network that it was made from")
+    if has_hooks(model):
+        raise ValueError("model has forward hooks, which a rewritten graph would not call; remove them first")
     if backend not in _BACKENDS:
         raise ValueError(f"backend must be one of {', '.join(_BACKENDS)}, got {backend!r}")
     if compile and backend != "torch":

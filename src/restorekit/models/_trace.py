@@ -107,7 +107,7 @@ class _Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
 def trace(
     model: nn.Module, *, in_channels: int, side: int, arguments: dict[str, Any], dtype: torch.dtype | None = None
 ) -> Trace:
-    """Run a skeleton of ``model`` without arithmetic on a square picture of ``side`` pixels in ``dtype``, or its own."""
+    """Run a skeleton of ``model`` without arithmetic on a square picture of ``side`` pixels, in its dtype if None."""
     dtype = dtype or next((p.dtype for p in model.parameters()), torch.float32)
     seen = Trace(side)
     with torch.inference_mode(False), torch.no_grad():  # inference mode hides convolutions from the recorder
