@@ -29,7 +29,7 @@ def runtime(module: nn.Module, *, backend: str, in_channels: int, multiple: int,
 
     Returns:
         The module as a function of pictures on the CPU, without gradients. Every call returns memory of its own.
-        Threads may share the function.
+        Threads may share the function. What the largest picture needed stays reserved: cut large ones into tiles.
 
     Raises:
         ImportError: The extra that holds the backend is not installed.
