@@ -38,7 +38,7 @@ ALLOWED: dict[str, set[str]] = {
     "__main__": _ALL_BUT_TRAIN | {"train", "cli"},
 }
 # imported where used, because they may be absent
-OPTIONAL = {"accelerate", "matplotlib", "onnx", "onnxruntime", "onnxscript"}
+OPTIONAL = {"accelerate", "matplotlib", "onnx", "onnxruntime", "onnxscript", "openvino"}
 
 
 class Tree:
@@ -331,7 +331,8 @@ for name in restorekit.__all__:
         after = state()
         changed[name] = [key for key in before if after[key] != before[key]]
         before = after
-optional = [name for name in ("accelerate", "matplotlib", "onnx", "onnxscript") if name in sys.modules]
+extras = ("accelerate", "matplotlib", "onnx", "onnxruntime", "onnxscript", "openvino")
+optional = [name for name in extras if name in sys.modules]
 print(json.dumps({"changed": changed, "optional": optional}))
 """
 

@@ -1,14 +1,12 @@
 """Writing a network as an ONNX file that takes pictures of any size."""
 
 import copy
-import logging
 import os
-import warnings
 
-import torch
 from torch import Tensor, nn
 
 from restorekit.image import atomic_path
+from restorekit.models._onnx import onnx_program
 from restorekit.models.restorer import Restorer
 
 
@@ -36,15 +34,11 @@ def export_onnx(model: Restorer, path: str | os.PathLike[str], *, scale: int | N
         >>> with tempfile.TemporaryDirectory() as folder:
         ...     export_onnx(restorekit.models.carn_m(scale=2, channels=8), f"{folder}/carn_m.onnx")
     """
-    try:
-        import onnxscript  # noqa: F401, PLC0415
-    except ImportError as error:
-        raise ImportError("writing ONNX needs onnxscript: pip install 'restorekit[onnx]'") from error
     if not isinstance(model, Restorer):
         raise TypeError(f"model must be a network of restorekit.models, got {type(model).__name__}")
     single = _Single(copy.deepcopy(model), model.pick_scale(scale)).eval()
     with atomic_path(path) as beside:
-        program = _export(single, single.example())
+        program = onnx_program(single, single.example())
         program.model.graph.metadata_props.clear()
         for node in program.model.graph.all_nodes():
             node.metadata_props.clear()  # lines of Python, with the folders that they lie in
@@ -67,30 +61,3 @@ class _Single(nn.Module):
         """Sizes that stand for any: unequal, above 1, and in no need of padding."""
         unit, weight = self.model.size_multiple, next(self.model.parameters())
         return weight.new_zeros(2, self.model.in_channels, 12 * unit, 9 * unit)
-
-
-def _export(single: _Single, x: Tensor) -> torch.onnx.ONNXProgram:
-    log = logging.getLogger("torch.onnx._internal.exporter._registration")
-    level = log.level
-    log.setLevel(logging.ERROR)  # it warns that torchvision, which no network here uses, is not installed
-    try:
-        return _traced(single, x)
-    finally:
-        log.setLevel(level)
-
-
-def _traced(single: _Single, x: Tensor) -> torch.onnx.ONNXProgram:
-    with warnings.catch_warnings():
-        # torch's exporter, about its own code
-        warnings.filterwarnings("ignore", r"`isinstance\(treespec, LeafSpec\)` is deprecated", FutureWarning)
-        program = torch.onnx.export(
-            single,
-            (x,),
-            dynamo=True,
-            dynamic_shapes={"x": {0: "batch", 2: "height", 3: "width"}},
-            input_names=["x"],
-            output_names=["restored"],
-            verbose=False,
-        )
-    assert program is not None  # it is for the older exporter alone
-    return program
