@@ -4,9 +4,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from restorekit.metrics._filtering import WINDOW
 from restorekit.metrics._prepare import check_size, prepare
 from restorekit.metrics._similarity import similarity
-from restorekit.metrics._strips import WINDOW
 
 _WEIGHTS = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)
 _SMALLEST = (WINDOW - 1) * 2 ** (len(_WEIGHTS) - 1) + 1  # 161

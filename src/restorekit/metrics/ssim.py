@@ -3,9 +3,9 @@
 import torch
 from torch import Tensor
 
+from restorekit.metrics._filtering import WINDOW
 from restorekit.metrics._prepare import check_size, prepare
 from restorekit.metrics._similarity import similarity
-from restorekit.metrics._strips import WINDOW
 
 
 def ssim(
