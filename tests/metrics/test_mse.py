@@ -24,7 +24,7 @@ def test_equal_skimage_for_each_picture(shape):
     assert rmse(prediction, target).numpy() == pytest.approx(roots, rel=1e-12)
 
 
-@pytest.mark.parametrize("shape", [(1, 3, 400, 510), (2, 1, 3, 270000)])
+@pytest.mark.parametrize("shape", [(1, 3, 700, 510), (2, 1, 3, 270000)])
 def test_pictures_of_several_strips_equal_skimage(shape):
     prediction, target = pair(shape)
     expected = [mean_squared_error(t.numpy(), p.numpy()) for p, t in zip(prediction, target, strict=True)]

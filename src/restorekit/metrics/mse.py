@@ -9,6 +9,7 @@ from restorekit.metrics._prepare import prepare
 from restorekit.metrics._threads import share_out
 
 _PIXELS = 2**18  # values of a strip of rows: its differences stay in cache
+_SMALL = 2**20  # values of which a map costs nothing; sharing them out to threads would
 
 
 def mse(
@@ -44,7 +45,7 @@ def mse(
     """
     first, second = prepare(prediction, target, crop_border=crop_border, y_channel=y_channel, data_range=data_range)
     recorded = torch.is_grad_enabled() and (first.requires_grad or second.requires_grad)
-    if eager_on_cpu(first, second) and not recorded:
+    if first.numel() > _SMALL and eager_on_cpu(first, second) and not recorded:
         return _strip_by_strip(first, second) / first[0].numel()
     # The gradient of a mean fills a map of its own before it meets that of the squares; that of a sum does not.
     return F.mse_loss(first, second, reduction="none").sum(dim=(1, 2, 3)) / first[0].numel()
