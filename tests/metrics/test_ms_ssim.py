@@ -112,6 +112,11 @@ def test_gradient(wanted):
     assert torch.autograd.gradcheck(ms_ssim, pictures, fast_mode=True)
 
 
+def test_second_gradient():
+    prediction, target = noise(161, 162)
+    assert torch.autograd.gradgradcheck(lambda x: ms_ssim(x, target), prediction.requires_grad_(), fast_mode=True)
+
+
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 def test_identical_pictures_give_exactly_1_and_a_gradient_of_0(dtype):
     target = pattern(163, 161)[1].to(dtype)

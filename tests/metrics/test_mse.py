@@ -24,6 +24,15 @@ def test_equal_skimage_for_each_picture(shape):
     assert rmse(prediction, target).numpy() == pytest.approx(roots, rel=1e-12)
 
 
+@pytest.mark.parametrize("shape", [(1, 3, 700, 510), (2, 1, 3, 270000)])
+def test_pictures_of_several_strips_equal_skimage(shape):
+    prediction, target = pair(shape)
+    expected = [mean_squared_error(t.numpy(), p.numpy()) for p, t in zip(prediction, target, strict=True)]
+    assert mse(prediction, target).numpy() == pytest.approx(expected, rel=1e-12)
+    assert mse(prediction.float(), target.float()).numpy() == pytest.approx(expected, rel=1e-6)
+    torch.testing.assert_close(mse(prediction.requires_grad_(), target).detach(), torch.tensor(expected).double())
+
+
 def test_crop_and_luma_in_the_unit_of_the_pictures():
     prediction, target = pair((2, 3, 9, 8))
     luma = [rgb2ycbcr(x.numpy(), channel_axis=1)[:, 0, 2:-2, 2:-2] for x in (prediction, target)]

@@ -1,3 +1,5 @@
+from concurrent.futures import ThreadPoolExecutor
+
 import pytest
 import torch
 from hypothesis import given, settings
@@ -53,9 +55,9 @@ def test_photograph_with_flat_and_textured_regions():
     assert single.numpy() == pytest.approx(expected, abs=1e-6)
 
 
-@pytest.mark.parametrize("shape", [(1, 1, 58, 42), (2, 2, 59, 43), (1, 1, 107, 31), (1, 3, 60, 3000)])
+@pytest.mark.parametrize("shape", [(1, 1, 42, 42), (2, 2, 43, 43), (1, 1, 75, 31), (1, 2, 140, 35), (1, 3, 45, 2100)])
 def test_pictures_of_several_strips_equal_skimage(shape):
-    """Strips of 48 rows, blocks of 32 columns, and groups of planes, whole and not."""
+    """Strips of 32 rows, four to a section, blocks of 16 columns, and groups of planes, whole and not."""
     prediction, target = pair(shape)
     expected = reference(prediction.numpy(), target.numpy())
     assert ssim(prediction, target).numpy() == pytest.approx(expected, rel=1e-10)
@@ -179,13 +181,52 @@ def plain_gradients(prediction, target):
 
 
 @pytest.mark.parametrize("wanted", [(True, False), (False, True), (True, True)])
-@pytest.mark.parametrize("shape", [(2, 1, 107, 43), (1, 3, 59, 3000)])
+@pytest.mark.parametrize("shape", [(2, 1, 107, 43), (2, 2, 141, 30), (1, 3, 45, 2100)])
 def test_gradient_of_several_strips(shape, wanted):
     pictures = pair(shape)
     expected = [g for g, want in zip(plain_gradients(*pictures), wanted, strict=True) if want]
     leaves = [x.requires_grad_(want) for x, want in zip(pictures, wanted, strict=True)]
     gradients = torch.autograd.grad(ssim(*leaves).sum(), [x for x in leaves if x.requires_grad])
     torch.testing.assert_close(gradients, tuple(expected), rtol=1e-9, atol=1e-14)
+
+
+def value_and_gradients(prediction, target):
+    leaves = prediction.clone().requires_grad_(), target.clone().requires_grad_()
+    value = ssim(*leaves)
+    return value.detach(), *torch.autograd.grad(value.sum(), leaves)
+
+
+@pytest.fixture
+def threads():
+    before = torch.get_num_threads()
+    yield torch.set_num_threads
+    torch.set_num_threads(before)
+
+
+def test_threads_take_sections_and_change_nothing(threads):
+    pictures = pair((1, 3, 300, 1100), dtype=torch.float32)
+    threads(1)
+    alone = value_and_gradients(*pictures)
+    for count in (2, 3):
+        threads(count)
+        for result, expected in zip(value_and_gradients(*pictures), alone, strict=True):
+            assert torch.equal(result, expected)
+
+
+def test_threads_of_others_keep_their_number(threads):
+    threads(2)
+    value_and_gradients(*pair((1, 3, 300, 1100), dtype=torch.float32))
+    with ThreadPoolExecutor(1) as pool:
+        assert pool.submit(torch.get_num_threads).result() == 2
+    assert torch.get_num_threads() == 2
+
+
+def test_modes_of_the_caller_do_not_reach_the_threads(threads):
+    prediction, target = pair((1, 1, 300, 1100), dtype=torch.float32)
+    expected = ssim(prediction, target)
+    threads(2)
+    with torch.inference_mode(), torch.autocast("cpu", dtype=torch.bfloat16):
+        assert torch.equal(ssim(prediction.clone(), target), expected)
 
 
 def test_gradient_of_each_picture_has_its_own_weight():

@@ -7,15 +7,18 @@ from torch import Tensor
 
 from restorekit.image import filter_separable
 from restorekit.image._bands import eager_on_cpu
-from restorekit.metrics._strips import averages, factors, product, window
+from restorekit.metrics._filtering import window
+from restorekit.metrics._index import constants
+from restorekit.metrics._strips import averages
 
 
 def similarity(first: Tensor, second: Tensor, data_range: float, *, luminance: bool = True) -> Tensor:
     """Mean over each plane of luminance times contrast and structure, or of the latter alone: (N, C, H, W) to (N, C).
 
-    On a CPU the planes are worked through in strips that stay in cache, and the gradient, which belongs to one number
-    per plane, is known by the end of the forward pass: one picture is kept instead of the dozen maps that it comes
-    from. A second derivative, a compiler, a transform or another device takes the plain formula.
+    On a CPU the planes are worked through in strips that stay in cache, whole strips by each thread, and the gradient,
+    which belongs to one number per plane, is known by the end of the forward pass: one picture is kept instead of the
+    dozen maps that it comes from. A second derivative, a compiler, a transform or another device takes the plain
+    formula.
     """
     if not eager_on_cpu(first, second):
         return _plain(first, second, data_range, luminance)
@@ -33,7 +36,13 @@ def _plain(first: Tensor, second: Tensor, data_range: float, luminance: bool) ->
     kernel = window(first)
     means = filter_separable(maps.flatten(0, 1), kernel, kernel, border="valid")
     means = means.view(4, *first.shape[:2], *means.shape[-2:])
-    return product(factors(means, data_range, luminance)[0]).mean(dim=(-2, -1))
+    variances = means[2:] - means[:2].square()
+    by_light, by_contrast = constants(data_range)
+    index = 1 - 2 * variances[1] / (variances[0] + variances[1] + by_contrast)
+    if luminance:
+        square = means[1].square()
+        index = index * (1 - 2 * square / ((means[0] + data_range).square() + square + by_light))
+    return index.mean(dim=(-2, -1))
 
 
 class _Averages(torch.autograd.Function):

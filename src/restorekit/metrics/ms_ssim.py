@@ -1,12 +1,15 @@
 """Structural similarity at several scales."""
 
+from typing import Any
+
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from restorekit.image._bands import eager_on_cpu
+from restorekit.metrics._filtering import WINDOW
 from restorekit.metrics._prepare import check_size, prepare
 from restorekit.metrics._similarity import similarity
-from restorekit.metrics._strips import WINDOW
 
 _WEIGHTS = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)
 _SMALLEST = (WINDOW - 1) * 2 ** (len(_WEIGHTS) - 1) + 1  # 161
@@ -71,7 +74,25 @@ def ms_ssim(
 
 
 def _halve(x: Tensor) -> Tensor:
-    return F.avg_pool2d(x, 2, padding=(x.shape[-2] % 2, x.shape[-1] % 2))
+    """Means of 2x2 pixels; a side of odd length begins with a line of zeros."""
+    odd = x.shape[-2] % 2, x.shape[-1] % 2
+    if not eager_on_cpu(x):
+        return F.avg_pool2d(x, 2, padding=odd)
+    halved: Tensor = _Halve.apply(F.pad(x, (odd[1], 0, odd[0], 0)) if any(odd) else x)  # type: ignore[no-untyped-call]
+    return halved
+
+
+class _Halve(torch.autograd.Function):
+    """Sums of slices, five times as quick as torch's pooling on a CPU; their own gradient would be slower than its."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor) -> Tensor:
+        pairs = x[..., ::2, :] + x[..., 1::2, :]
+        return torch.add(pairs[..., ::2], pairs[..., 1::2]).mul_(0.25)
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> Tensor:
+        return F.interpolate(grad / 4, scale_factor=2.0)
 
 
 def _power(value: Tensor, exponent: float) -> Tensor:

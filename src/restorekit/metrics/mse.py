@@ -4,7 +4,12 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from restorekit.image._bands import eager_on_cpu
 from restorekit.metrics._prepare import prepare
+from restorekit.metrics._threads import share_out
+
+_PIXELS = 2**18  # values of a strip of rows: its differences stay in cache
+_SMALL = 2**20  # values of which a map costs nothing; sharing them out to threads would
 
 
 def mse(
@@ -39,8 +44,25 @@ def mse(
         [0.25, 0.25]
     """
     first, second = prepare(prediction, target, crop_border=crop_border, y_channel=y_channel, data_range=data_range)
+    recorded = torch.is_grad_enabled() and (first.requires_grad or second.requires_grad)
+    if first.numel() > _SMALL and eager_on_cpu(first, second) and not recorded:
+        return _strip_by_strip(first, second) / first[0].numel()
     # The gradient of a mean fills a map of its own before it meets that of the squares; that of a sum does not.
     return F.mse_loss(first, second, reduction="none").sum(dim=(1, 2, 3)) / first[0].numel()
+
+
+def _strip_by_strip(first: Tensor, second: Tensor) -> Tensor:
+    """Sum of squared errors of each picture, (N,), without a map of them as large as the picture."""
+    count, channels, height, width = first.shape
+    rows = max(1, _PIXELS // (channels * width))
+    strips = [(i, slice(top, top + rows)) for i in range(count) for top in range(0, height, rows)]
+
+    def error(strip: tuple[int, slice]) -> Tensor:
+        i, place = strip
+        return (first[i, :, place] - second[i, :, place]).square_().sum().double()
+
+    errors = torch.stack(share_out(lambda: error, strips))
+    return errors.view(count, -1).sum(dim=1).to(first.dtype)
 
 
 def rmse(

@@ -3,9 +3,9 @@
 import torch
 from torch import Tensor
 
+from restorekit.metrics._filtering import WINDOW
 from restorekit.metrics._prepare import check_size, prepare
 from restorekit.metrics._similarity import similarity
-from restorekit.metrics._strips import WINDOW
 
 
 def ssim(
@@ -25,9 +25,10 @@ def ssim(
     down-sampled. NaN anywhere in a picture makes its value NaN.
 
     Differentiable, also twice; ``1 - ssim(...)`` is the usual loss. Identical pictures give exactly 1 and a gradient of
-    exactly 0. On a CPU the first gradient is computed along with the value, in strips that stay in cache, so that of
-    all intermediate maps one picture is kept for each batch that requires it; call it under ``torch.no_grad`` if no
-    gradient is needed.
+    exactly 0. On a CPU the first gradient is computed along with the value, in strips that stay in cache and that each
+    of torch's threads takes whole, so that of all intermediate maps one picture is kept for each batch that requires
+    it; call it under ``torch.no_grad`` if no gradient is needed. ``torch.compile`` works, but is slower there: it takes
+    the formula as it stands.
 
     Args:
         prediction: Pictures to judge, (N, C, H, W), in [0, data_range].
