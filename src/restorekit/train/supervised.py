@@ -27,8 +27,8 @@ def supervised(*, loss: Loss = F.l1_loss, augment: Augment | None = None, micro_
     """Make the step ``loss(model(lq), hq)`` for batches ``(lq, hq)``.
 
     With ``micro_batch`` the batch goes through the model in parts, and each part's gradient is taken before the next
-    one starts. The sum is the same, but only one part's features are held: much less memory, and on a CPU, where it
-    takes time to get large tensors from the system, faster (CARN-M by 4 on 48x48 px: 4 at a time).
+    one starts. The sum is the same, but only one part's features are held: less memory, and on a CPU, where getting
+    large tensors from the system takes time, faster.
 
     Args:
         loss: ``(prediction, target) -> scalar``; a mean over the batch, so that processes can be averaged.
