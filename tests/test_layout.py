@@ -89,6 +89,7 @@ PRIVATE = {
     "models/_loading.py": "tests/models/test_checkpoints.py",
     "models/_onnx.py": "tests/models/test_export.py",
     "models/_trace.py": "tests/models/test_restorer.py",
+    "train/_forward.py": "tests/train/test_forward.py",
     "train/_mdf/game.py": "tests/train/test_mdf.py",
     "train/_mdf/networks.py": "tests/train/test_mdf.py",
     "train/_mdf/plan.py": "tests/train/test_mdf.py",

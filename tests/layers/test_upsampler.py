@@ -94,3 +94,12 @@ def test_hooks_on_the_convolutions_may_watch_gradients():
         conv.register_full_backward_hook(lambda module, inputs, outputs: seen.append(outputs[0].shape))
     upsampler(torch.rand(1, 4, 3, 3, requires_grad=True)).sum().backward()
     assert seen == [(1, 16, 6, 6), (1, 16, 3, 3)]
+
+
+def test_hooks_on_the_convolutions_see_what_they_made():
+    upsampler, kept = PixelShuffleUpsampler(4, 2), []
+    upsampler.convs[0].register_forward_hook(lambda module, inputs, output: kept.append((output, output.clone())))
+    with torch.no_grad():
+        assert upsampler(features().float()).min() >= 0
+    assert kept[0][1].min() < 0
+    assert torch.equal(*kept[0])

@@ -47,7 +47,8 @@ if __name__ == "__main__":
     model = nn.Sequential(nn.Conv2d(3, 8, 3, padding=1), nn.ReLU(), nn.Conv2d(8, 3, 3, padding=1))
     if sys.argv[2] == "heads":
         model = Heads()
-    result = fit(model, pairs, steps=50, batch_size=4, learning_rate=1e-2, step=supervised(augment=augment),
+    step = supervised(augment=augment, micro_batch=1 if sys.argv[2] == "parts" else None)
+    result = fit(model, pairs, steps=50, batch_size=4, learning_rate=1e-2, step=step,
                  ema_decay=0.9, clip_norm=0.5, find_unused_parameters=sys.argv[2] == "heads",
                  checkpoint=out + ".pt", progress=False)
     if os.environ.get("RANK", "0") == "0":
@@ -291,7 +292,7 @@ def _launch(script, out, case, *, processes):
     return json.loads(out.read_text())
 
 
-@pytest.mark.parametrize("case", ["none", "blend", "heads"])
+@pytest.mark.parametrize("case", ["none", "blend", "heads", "parts"])
 def test_two_processes_follow_the_curve_of_one(tmp_path, case):
     script = tmp_path / "script.py"
     script.write_text(TWO_PROCESSES)

@@ -1,8 +1,12 @@
 """The plain step: loss of the prediction, pairs changed by the augmentation first."""
 
+import copy
+
 import pytest
 import torch
 import torch.nn.functional as F
+from hypothesis import given
+from hypothesis import strategies as st
 
 from restorekit.train import supervised
 
@@ -58,3 +62,49 @@ def test_a_prediction_of_another_size_is_refused():
     batch = (torch.zeros(1, 3, 4, 4), torch.zeros(1, 3, 8, 8))
     with pytest.raises(ValueError, match="must have the same shape"):
         supervised()(torch.nn.Identity(), batch, torch.Generator())
+
+
+@given(size=st.integers(1, 7), micro_batch=st.integers(1, 8), seed=st.integers(0, 99))
+def test_parts_of_a_batch_add_up_to_the_whole(size, micro_batch, seed):
+    generator = torch.Generator().manual_seed(seed)
+    pair = [torch.rand(size, 3, 4, 5, generator=generator, dtype=torch.float64) for _ in range(2)]
+    whole = torch.nn.Conv2d(3, 3, 3, padding=1).double()
+    parts = copy.deepcopy(whole)
+    seen = []
+    parts.register_forward_hook(lambda module, inputs, output: seen.append(len(output)))
+
+    def swap(lq, hq, *, generator=None):  # partners from the whole batch
+        order = torch.randperm(len(lq), generator=generator)
+        return lq + lq[order], hq
+
+    losses = []
+    for model, number in ((whole, None), (parts, micro_batch)):
+        step = supervised(augment=swap, micro_batch=number)
+        losses.append(step(model, pair, torch.Generator().manual_seed(seed)))
+        losses[-1].backward()
+    assert sum(seen) == size
+    assert max(seen) == min(size, micro_batch)
+    assert losses[1].item() == pytest.approx(losses[0].item(), rel=1e-12)
+    for one, other in zip(whole.parameters(), parts.parameters(), strict=True):
+        assert torch.allclose(one.grad, other.grad, rtol=0, atol=1e-12)
+
+
+def test_only_one_part_waits_for_its_gradient(pair):
+    weight = torch.nn.Parameter(torch.ones(()))
+    model = torch.nn.Module()
+    model.forward = lambda x: x * weight
+    held = []
+
+    def loss(prediction, target):
+        held.append(0 if weight.grad is None else 1)
+        return prediction.mean()
+
+    supervised(loss=loss, micro_batch=1)(model, pair, torch.Generator()).backward()
+    assert held == [0, 1]
+    assert weight.grad.item() == pytest.approx(pair[0].mean().item(), rel=1e-5)
+
+
+@pytest.mark.parametrize(("wrong", "error"), [(0, ValueError), (-1, ValueError), (2.0, TypeError), ("2", TypeError)])
+def test_parts_have_a_whole_number_of_pictures(wrong, error):
+    with pytest.raises(error, match="micro_batch must be"):
+        supervised(micro_batch=wrong)

@@ -44,7 +44,7 @@ class ResidualBlock(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Map features (N, channels, H, W) to features of the same shape."""
         out = torch.add(x, self.conv2(self.conv1(x).relu()), alpha=self.res_scale)
-        return out.relu() if self.activation else out
+        return out.relu_() if self.activation else out  # the sum is a new tensor that nobody else holds
 
     def extra_repr(self) -> str:
         return f"activation={self.activation}, res_scale={self.res_scale}"
@@ -89,7 +89,7 @@ class EResidualBlock(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Map features (N, channels, H, W) to features of the same shape."""
         out: Tensor = self.pointwise(self.conv2(self.conv1(x).relu()).relu()) + x
-        return out.relu() if self.activation else out
+        return out.relu_() if self.activation else out
 
     def extra_repr(self) -> str:
         return f"activation={self.activation}"

@@ -2,7 +2,6 @@
 
 from typing import final
 
-import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -27,6 +26,7 @@ class PixelShuffleUpsampler(nn.Module):
         ValueError: Another scale, a size below 1, or ``channels`` is no multiple of ``groups``.
 
     Example:
+        >>> import torch
         >>> PixelShuffleUpsampler(8, 4, groups=2)(torch.rand(1, 8, 5, 7)).shape
         torch.Size([1, 8, 20, 28])
 
@@ -52,10 +52,9 @@ class PixelShuffleUpsampler(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Map features (N, channels, H, W) to (N, channels, scale * H, scale * W)."""
         for conv, r in zip(self.convs, _STAGES[self.scale], strict=True):
-            x = conv(x)
+            x = F.pixel_shuffle(conv(x), r)
             if self.activation:
-                x = F.relu(x, inplace=not torch.is_grad_enabled())  # in place saves the largest tensor; hooks need it
-            x = F.pixel_shuffle(x, r)
+                x = F.relu(x, inplace=True)  # a ReLU may come behind: the shuffle's copy is free to be overwritten
         return x
 
     def extra_repr(self) -> str:

@@ -1,7 +1,7 @@
 """One training loop for every recipe: a recipe is the step that it passes in."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +13,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from restorekit._check import check_integer
 from restorekit._random import seeded
+from restorekit.train._forward import Forward
 from restorekit.train.checkpoint import Checkpoints, State
 from restorekit.train.ema import Ema
 from restorekit.train.interrupt import Interrupt, ignore_interrupt
@@ -70,6 +71,7 @@ def fit(
     clip_norm: float | None = None,
     ema_decay: float | None = None,
     mixed_precision: Literal["bf16"] | None = None,
+    channels_last: bool = True,
     find_unused_parameters: bool = False,
     checkpoint: str | Path | None = None,
     checkpoint_every: int = 1000,
@@ -103,6 +105,8 @@ def fit(
         clip_norm: Largest norm of the whole gradient; a longer one is shortened to it.
         ema_decay: Decay of the averaged model, in [0, 1]; None makes none.
         mixed_precision: ``"bf16"`` runs the model under bfloat16 autocast, with float32 weights and results.
+        channels_last: Hand pictures to the model in the layout that convolutions run faster in. The weights keep
+            theirs, and predictions come back contiguous. A model that uses ``view`` on its pictures needs False.
         find_unused_parameters: Needed with several processes if steps leave out parameters, such as other heads.
         checkpoint: File to go on from if it exists, and to write; several machines must share it.
         checkpoint_every: Steps between two checkpoints; the last step always writes one.
@@ -138,8 +142,10 @@ def fit(
     checkpoints = Checkpoints(path, checkpoint_every, plan.settings(model, items))
     check_integer(workers, "workers", 0)
     with _lent(model), Interrupt() as interrupt:
-        forward = accelerator.prepare_model(_Forward(model, accelerator.device.type if bf16 else None).train())
-        adam = torch.optim.Adam(trainable, lr=learning_rate, betas=(0.9, 0.999), eps=1e-8)
+        autocast = accelerator.device.type if bf16 else None
+        forward = accelerator.prepare_model(Forward(model, autocast=autocast, channels_last=channels_last).train())
+        fused = _fusible(trainable)
+        adam = torch.optim.Adam(trainable, lr=learning_rate, betas=(0.9, 0.999), eps=1e-8, fused=fused)
         state = State(model, adam, None if ema_decay is None else Ema(model, ema_decay), [])
         _resume(checkpoints, state, steps, accelerator)
         batches = iter(_loader(pairs, plan, state.step, workers, accelerator))
@@ -187,6 +193,17 @@ def _trainable(model: nn.Module) -> list[nn.Parameter]:
     return trainable
 
 
+def _fusible(parameters: Iterable[nn.Parameter]) -> bool:
+    """Whether Adam's one pass over all weights may run: it takes each of them for one piece of memory."""
+    layouts = (torch.contiguous_format, torch.channels_last)
+    return all(
+        parameter.device.type in ("cpu", "cuda")
+        and parameter.is_floating_point()
+        and any(parameter.is_contiguous(memory_format=layout) for layout in layouts)
+        for parameter in parameters
+    )
+
+
 def _resume(checkpoints: Checkpoints, state: State, steps: int, accelerator: "Accelerator") -> None:
     checkpoints.resume(state, steps=steps)
     starts = accelerator.gather(torch.tensor([state.step], device=accelerator.device)).tolist()
@@ -212,24 +229,6 @@ def _loader(pairs: Pairs, plan: Plan, start: int, workers: int, accelerator: "Ac
         worker_init_fn=ignore_interrupt,
         generator=seeded(plan.seed, _WORKER_TAG),  # without one the loader draws from the global generator
     )
-
-
-class _Forward(nn.Module):
-    """The model as a step sees it: the same wrapper on one device and on many, under bfloat16 autocast if asked."""
-
-    def __init__(self, model: nn.Module, autocast: str | None) -> None:
-        super().__init__()
-        self.model = model
-        self.autocast = autocast  # type of the device
-
-    def forward(self, *inputs: Any, **options: Any) -> Any:
-        if self.autocast is None:
-            return self.model(*inputs, **options)
-        from accelerate.utils import convert_to_fp32  # noqa: PLC0415
-
-        with torch.autocast(self.autocast, torch.bfloat16):
-            out = self.model(*inputs, **options)
-        return convert_to_fp32(out)
 
 
 def _device(model: nn.Module) -> torch.device:
