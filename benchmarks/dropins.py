@@ -19,6 +19,10 @@ from restorekit.layers import SConv2d, SparseGroupConv2d, TemplateBank
 
 CHANNELS, TEMPLATES, GROUPS, CARDINALITY = 64, 16, 4, 1
 LAYOUTS = {"channels first": torch.contiguous_format, "channels last": torch.channels_last}
+FAMILIES = {  # ours, in evaluation as well, and what the paper prints
+    "SConv2d": ("restorekit SConv2d", "restorekit SConv2d, fused", "plain sum over templates"),
+    "SparseGroupConv2d": ("restorekit SparseGroupConv2d", "printed sparse groups"),
+}
 MODES = ("forward", "forward and backward", "evaluation")
 
 
@@ -70,10 +74,7 @@ def layers(layout: torch.memory_format, batch: int) -> dict[str, nn.Module]:
     }
     if layout is torch.channels_last and batch > 1:
         del ways["printed sparse groups"]  # it cannot: torch refuses its view
-    for name, other in (
-        ("restorekit SConv2d", "plain sum over templates"),
-        ("restorekit SparseGroupConv2d", "printed sparse groups"),
-    ):
+    for name, *_, other in FAMILIES.values():
         x = torch.rand(min(batch, 2), CHANNELS, 9, 8)
         if other in ways and not torch.allclose(ways[name](x), ways[other](x), atol=1e-5):
             raise SystemExit(f"{name} and {other} differ")
@@ -104,18 +105,18 @@ def pictures(size: tuple[int, int], batch: int, layout: torch.memory_format) -> 
 
 
 def times(size: tuple[int, int], batch: int, layout: str, options: Options) -> list[Measurement]:
-    """A row for each mode."""
+    """A row for each mode, with a table for each of the two."""
     x = pictures(size, batch, LAYOUTS[layout])
     ways, found = layers(LAYOUTS[layout], batch), []
-    for mode in MODES:
+    for mode, (family, names) in product(MODES, FAMILIES.items()):
         calls = {
-            name: call(copy.deepcopy(layer), x, mode)
-            for name, layer in ways.items()
-            if mode == "evaluation" or name != "restorekit SConv2d, fused"
+            name: call(copy.deepcopy(ways[name]), x, mode)
+            for name in ("nn.Conv2d", *names)
+            if name in ways and (mode == "evaluation" or not name.endswith("fused"))
         }
         title = f"{mode}, {size[0]} x {size[1]}, batch {batch}, {layout}"
-        repeats, table = 3 if options.quick else 15, f"batch {batch}"
-        found.append(compare(title, calls, repeats=repeats, table=table, aside=["nn.Conv2d"], limit=8))
+        repeats = 3 if options.quick else 15
+        found.append(compare(title, calls, repeats=repeats, table=family, aside=["nn.Conv2d"], limit=5))
     return found
 
 
@@ -133,17 +134,19 @@ def growth_in_memory(name: str, mode: str, size: tuple[int, int], batch: int, la
 
 def memory(size: tuple[int, int], batch: int, layout: str, options: Options) -> list[Measurement]:
     """Peak memory of each way beside its input, each in a process of its own."""
-    names, found = list(layers(LAYOUTS[layout], batch)), []
-    for mode in MODES[1:2] if options.quick else MODES[1:]:
+    known, found = layers(LAYOUTS[layout], batch), []
+    for mode, (family, names) in product(MODES[1:2] if options.quick else MODES[1:], FAMILIES.items()):
         peaks = {}
-        for name in names[:2] if options.quick else names:
+        for name in ("nn.Conv2d", *(names[:1] if options.quick else names)):
+            if name not in known or (name.endswith("fused") and mode != "evaluation"):
+                continue
             risen = fresh(growth_in_memory, name, mode, size, batch, layout, threads=options.threads)
             if risen is None:
                 options.say(f"{name}, {mode}: ended without a result; out of memory?")
             else:
-                peaks[name] = risen
-        title = f"{mode}, {size[0]} x {size[1]}, batch {batch}, {layout}"
-        found.append(record(title, peaks, table="Peak memory", unit="MB"))
+                peaks[name] = max(risen, 0.0)
+        title, table = f"{mode}, {size[0]} x {size[1]}, batch {batch}, {layout}", f"{family}, memory"
+        found.append(record(title, peaks, table=table, unit="MB", aside=["nn.Conv2d"]))
     return found
 
 

@@ -23,18 +23,8 @@ import torch
 from restorekit.image import atomic_path
 
 OURS = "restorekit"
-PACKAGES = (
-    "restorekit",
-    "torch",
-    "numpy",
-    "scipy",
-    "scikit-image",
-    "pillow",
-    "kornia",
-    "pytorch-msssim",
-    "torchmetrics",
-)
-PACKAGES += ("piq", "basicsr", "onnxruntime", "openvino")
+PACKAGES = ("restorekit", "torch", "numpy", "scipy", "scikit-image", "pillow", "kornia", "pytorch-msssim")
+PACKAGES += ("torchmetrics", "piq", "basicsr", "onnxruntime", "openvino")
 
 
 @dataclass(frozen=True)
@@ -83,11 +73,22 @@ class Measurement:
         first = self.ways[0].median
         return way.median / first if first else None
 
+    def to_json(self) -> dict[str, Any]:
+        """All fields, and what follows from them for those who read the file."""
+        values = asdict(self)
+        for one, way in zip(values["ways"], self.ways, strict=True):
+            one["ratio"] = self.ratio(way)
+            one["times_floor"] = way.median / way.floor.seconds if way.floor else None
+        return values
+
     @classmethod
     def from_json(cls, values: dict[str, Any]) -> "Measurement":
-        """What ``asdict`` took apart."""
-        ways = [{**way, "floor": way["floor"] and Floor(**way["floor"])} for way in values["ways"]]
-        return cls(**{**values, "ways": tuple(Way(**way) for way in ways), "aside": tuple(values["aside"])})
+        """What ``to_json`` gave."""
+        ways = []
+        for one in values["ways"]:
+            floor = Floor(**one["floor"]) if one["floor"] else None
+            ways.append(Way(one["name"], one["median"], one["low"], one["high"], floor))
+        return cls(**{**values, "ways": tuple(ways), "aside": tuple(values["aside"])})
 
 
 @dataclass
@@ -156,10 +157,18 @@ def compare(
 
 
 def record(
-    title: str, values: Mapping[str, float], *, table: str, unit: str, note: str = "", at: float | None = None
+    title: str,
+    values: Mapping[str, float],
+    *,
+    table: str,
+    unit: str,
+    note: str = "",
+    aside: Sequence[str] = (),
+    at: float | None = None,
 ) -> Measurement:
     """Print and return numbers that were measured once, such as memory."""
-    return shown(Measurement(title, tuple(summary(n, [v]) for n, v in values.items()), table, unit, note=note, at=at))
+    ways = tuple(summary(name, [value]) for name, value in values.items())
+    return shown(Measurement(title, ways, table, unit, note=note, aside=tuple(aside), at=at))
 
 
 def summary(name: str, values: Sequence[float], *, floor: Floor | None = None) -> Way:
@@ -248,6 +257,6 @@ def main(description: str, measure: Callable[[Options], list[Measurement]]) -> N
     found = measure(options)
     if chosen.json:
         report = {**surroundings(options), "seconds": round(time.perf_counter() - start, 1), "notes": options.notes}
-        report["measurements"] = [asdict(one) for one in found]
+        report["measurements"] = [one.to_json() for one in found]
         with atomic_path(chosen.json) as beside:
             beside.write_text(json.dumps(report, allow_nan=False), encoding="utf-8")

@@ -107,10 +107,8 @@ def side_by_side(name: str, options: Options, machine: Limits) -> Measurement:
     ways = build(builders, x, options)
     floors = {way: machine.network(model, x, SCALE, dtype_of(way)) for way in ways}
     calls = {way: partial(run, x) for way, run in ways.items()}
-    size = f"{x.shape[-1]} x {x.shape[-2]}"
-    return compare(
-        f"{name} by 4, {size}", calls, repeats=3 if options.quick else 11, table=name, floors=floors, limit=30
-    )
+    title, repeats = f"{name}, {x.shape[-1]} x {x.shape[-2]}", 3 if options.quick else 11
+    return compare(title, calls, repeats=repeats, table=f"{name} by 4", floors=floors, limit=30)
 
 
 def seconds(name: str, way: str, options: Options) -> tuple[float, float, float]:

@@ -1,9 +1,9 @@
 """restorekit.losses, forward and backward, against the packages that users have; those that are missing are left out.
 
-Targets: eight times as fast as the fastest of pytorch-msssim, piq and kornia for SSIM, ahead for MS-SSIM, faster than the formula of the
-Charbonnier loss written out, and as fast as that of the VGG loss. The value of each way is printed, to show that all
-compute the same; kornia halves 1 - SSIM, and its mixture has windows of its own at full resolution, which is another
-loss for the same purpose.
+Targets: eight times as fast as the fastest of pytorch-msssim, piq and kornia for SSIM, ahead of them for MS-SSIM,
+faster than the formula of the Charbonnier loss written out, and as fast as that of the VGG loss. The value of each way
+is noted, to show that all compute the same; kornia halves 1 - SSIM, and its mixture has windows of its own at full
+resolution, which is another loss for the same purpose.
 """
 
 from collections.abc import Callable
