@@ -123,6 +123,8 @@ def plot(measurements: Sequence[Measurement], path: Path) -> None:
 
     figure = Figure(figsize=(9, 3.8), layout="constrained")
     left, right = figure.subplots(1, 2)
+    for axes in (left, right):
+        axes.set(xscale="log", yscale="log")
     for name, marker in (("1 thread", "s"), ("2 threads", "o")):
         for axes, table in ((left, TIME), (right, MEMORY)):
             rows = [m for m in measurements if m.table == table and any(way.name == name for way in m.ways)]
@@ -132,10 +134,15 @@ def plot(measurements: Sequence[Measurement], path: Path) -> None:
             if rows and name == "2 threads":
                 ends = [rows[0].at, rows[-1].at]
                 axes.plot(ends, [values[0] * x / ends[0] for x in ends], "--", color="grey", label="in proportion")
+    most = max((way.median for m in measurements if m.table == MEMORY for way in m.ways), default=1000)
+    right.set_ylim(100, 10 ** math.ceil(math.log10(most)))  # the dashed line may leave it
     left.set(title="Time", ylabel="seconds")
     right.set(title="Peak memory of the process", ylabel="MB")
     for axes in (left, right):
-        axes.set(xlabel="megapixels of input, x2", xscale="log", yscale="log")
+        axes.set_xlabel("megapixels of input, x2")
+        axes.xaxis.set_major_formatter("{x:g}")
+        axes.yaxis.set_major_formatter("{x:g}")
+        axes.yaxis.set_minor_formatter("")
         axes.grid(which="major", linewidth=0.5, alpha=0.6)
         axes.legend()
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -5,18 +5,15 @@ Weights are random. Each picture is as large as makes the same number of multipl
 """
 
 from functools import partial
-from typing import Any
 
 import torch
+from deployment import NEEDED
 from floor import Limits, limits
 from harness import Measurement, Options, compare, main
 from torch import Tensor
 
 from restorekit.inference import optimize
 from restorekit.models import Restorer, create_model, list_models
-
-# Networks that do not run without an option.
-NEEDED: dict[str, dict[str, Any]] = {"idr": {"degradation": "noise"}}
 
 
 def picture(model: Restorer, multadds: float) -> Tensor:

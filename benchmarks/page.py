@@ -63,7 +63,7 @@ def group_lines(name: str, group: dict[str, Any] | None, measurements: Sequence[
 def table(heading: str, rows: Sequence[Measurement]) -> list[str]:
     """One measurement with a line for each way, or several with a column for each."""
     columns = list(dict.fromkeys(way.name for row in rows for way in row.ways))
-    body = ways_down(rows[0]) if len(rows) == 1 else ways_across(heading, rows, columns)
+    body = ways_down(rows[0]) if len(rows) == 1 else ways_across(rows, columns)
     title = f"**{escaped(heading or rows[0].title)}**"
     notes = [f"{row.title}: {row.note}." if len(rows) > 1 else f"{row.note}." for row in rows if row.note]
     return [title, "", *body, *(["", escaped(" ".join(notes))] if notes else [])]
@@ -80,14 +80,15 @@ def ways_down(row: Measurement) -> list[str]:
     return markdown([[line[i] for i in keep] for line in cells])
 
 
-def ways_across(heading: str, rows: Sequence[Measurement], columns: Sequence[str]) -> list[str]:
+def ways_across(rows: Sequence[Measurement], columns: Sequence[str]) -> list[str]:
     """A line for each measurement, and the geometric mean of the ratios below."""
-    cells = [[heading, *columns]]
+    cells = [["", *columns]]
     for row in rows:
         ways = {way.name: way for way in row.ways}
         cells.append([row.title, *(cell(row, ways[name]) if name in ways else "" for name in columns)])
-    if len(rows) > 2 and len(columns) > 1:
-        cells.append(["geometric mean of the ratios", *(mean_ratio(rows, name) for name in columns)])
+    means = [mean_ratio(rows, name) for name in columns]
+    if len(rows) > 2 and any(means[1:]):
+        cells.append(["geometric mean of the ratios", *means])
     return markdown(cells)
 
 
