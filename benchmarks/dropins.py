@@ -116,7 +116,7 @@ def times(size: tuple[int, int], batch: int, layout: str, options: Options) -> l
         }
         title = f"{mode}, {size[0]} x {size[1]}, batch {batch}, {layout}"
         repeats = 3 if options.quick else 15
-        found.append(compare(title, calls, repeats=repeats, table=family, aside=["nn.Conv2d"], limit=5))
+        found.append(compare(title, calls, repeats=repeats, table=family, aside=["nn.Conv2d"], limit=3))
     return found
 
 
@@ -135,7 +135,7 @@ def growth_in_memory(name: str, mode: str, size: tuple[int, int], batch: int, la
 def memory(size: tuple[int, int], batch: int, layout: str, options: Options) -> list[Measurement]:
     """Peak memory of each way beside its input, each in a process of its own."""
     known, found = layers(LAYOUTS[layout], batch), []
-    for mode, (family, names) in product(MODES[1:2] if options.quick else MODES[1:], FAMILIES.items()):
+    for mode, (family, names) in product(MODES[1:2], FAMILIES.items()):
         peaks = {}
         for name in ("nn.Conv2d", *(names[:1] if options.quick else names)):
             if name not in known or (name.endswith("fused") and mode != "evaluation"):

@@ -109,7 +109,7 @@ class Options:
         """A package to compare with, or None and a line where it cannot be imported."""
         try:
             return importlib.import_module(module)
-        except ImportError as error:
+        except (ImportError, RuntimeError) as error:  # torchvision built for another torch raises the latter
             self.say(f"{name} is left out: {error}")
             return None
 

@@ -108,14 +108,14 @@ def side_by_side(name: str, options: Options, machine: Limits) -> Measurement:
     floors = {way: machine.network(model, x, SCALE, dtype_of(way)) for way in ways}
     calls = {way: partial(run, x) for way, run in ways.items()}
     title, repeats = f"{name}, {x.shape[-1]} x {x.shape[-2]}", 3 if options.quick else 11
-    return compare(title, calls, repeats=repeats, table=f"{name} by 4", floors=floors, limit=30)
+    return compare(title, calls, repeats=repeats, table=f"{name} by 4", floors=floors, limit=20)
 
 
 def seconds(name: str, way: str, options: Options) -> tuple[float, float, float]:
     """Median and quartiles of one way, for a process of its own."""
     model, x = network(name, options), picture(options)
     run = {**plain_ways(model, x, options), **our_ways(model)}[way]()
-    found = compare(way, {way: partial(run, x)}, repeats=3 if options.quick else 9).ways[0]
+    found = compare(way, {way: partial(run, x)}, repeats=3 if options.quick else 5).ways[0]
     return found.median, found.low, found.high
 
 

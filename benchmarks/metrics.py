@@ -104,9 +104,11 @@ def floors(machine: Limits, name: str, values: int, passes: int) -> dict[str, Fl
     return {f"restorekit {name}": machine.floor(passes * operations[name] * values, traffic)}
 
 
-def rows(name: str, ways: dict[str, Metric], pair: tuple[Tensor, Tensor], options: Options) -> list[Measurement]:
+def rows(
+    name: str, ways: dict[str, Metric], pair: tuple[Tensor, Tensor], machine: Limits, repeats: int
+) -> list[Measurement]:
     """Forward, then with the gradient; the first way is ours."""
-    machine, (prediction, _), repeats = limits(options), pair, 3 if options.quick else 15
+    prediction = pair[0]
     title = " x ".join(map(str, prediction.shape))
     values, shared = prediction.numel(), {"repeats": repeats, "table": name}
     with torch.no_grad():
@@ -120,7 +122,7 @@ def measure(options: Options) -> list[Measurement]:
     """Each metric at one large picture and at a batch of small ones."""
     theirs, skimage_ways = peers(packages(options)), by_scikit_image()
     shapes = ((1, 3, 180, 240),) if options.quick else ((1, 3, 1080, 1920), (16, 3, 256, 256))
-    found = []
+    machine, repeats, found = limits(options), 3 if options.quick else 15, []
     for ours in (psnr, ssim, ms_ssim):
         name = ours.__name__
         ways: dict[str, Metric] = {f"restorekit {name}": ours}
@@ -128,7 +130,7 @@ def measure(options: Options) -> list[Measurement]:
         for shape in shapes:
             generator = torch.Generator().manual_seed(0)
             target, noise = (torch.rand(shape, generator=generator) for _ in range(2))
-            found += rows(name, {**ways, **theirs[name]}, (0.9 * target + 0.1 * noise, target), options)
+            found += rows(name, {**ways, **theirs[name]}, (0.9 * target + 0.1 * noise, target), machine, repeats)
     return found
 
 

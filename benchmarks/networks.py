@@ -44,7 +44,7 @@ def row(name: str, options: Options, machine: Limits) -> Measurement:
         table="All networks",
         floors={w: machine.network(model, x, scale, dtype) for w, dtype in zip(ways, dtypes, strict=True)},
         note=f"off by {off[0]:.0e} in float32, {off[1]:.0e} in bfloat16",
-        limit=6,
+        limit=4,
     )
 
 
