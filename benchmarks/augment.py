@@ -4,13 +4,12 @@ The published way enlarges the damaged pictures to the size of the clean ones fi
 for the whole batch, and writes into slices. Here each picture has its own draw, and what need not be large stays small.
 """
 
-import math
 from collections.abc import Callable
 
 import numpy as np
 import torch
 import torch.nn.functional as F
-from harness import arguments, compare
+from harness import Measurement, Options, compare, main
 from torch import Tensor
 
 from restorekit import augment
@@ -109,43 +108,39 @@ def ours(name: str, lq: Tensor, hq: Tensor) -> tuple[Tensor, ...]:
     return augment.cutout(lq, hq, return_mask=True) if name == "cutout" else getattr(augment, name)(lq, hq)
 
 
-def main() -> None:
-    """Compare each augmentation for enlarging by 4 and for equal sizes, and the mixture with the mean of all."""
-    options = arguments(__doc__.splitlines()[0])
+def methods(lq: Tensor, hq: Tensor, scale: int, repeats: int, table: str) -> list[Measurement]:
+    """Each method, as published and here."""
+    return [
+        compare(
+            name,
+            {
+                "published": lambda n=name: published(n, lq, hq, scale),
+                "restorekit": lambda n=name: ours(n, lq, hq),
+            },
+            repeats=repeats,
+            table=table,
+        )
+        for name in PUBLISHED
+    ]
+
+
+def measure(options: Options) -> list[Measurement]:
+    """Each augmentation for enlarging by 4 and for equal sizes, and the mixture with the mean of all."""
     side, repeats = (48, 5) if options.quick else (192, 31)
-    mixture = augment.Mixture("sr")
+    mixture, found = augment.Mixture("sr"), []
     for scale in (4, 1):
         hq = torch.rand(32, 3, side, side, generator=torch.Generator().manual_seed(0))
         lq = hq[..., ::scale, ::scale].contiguous()
-        title = f"32 pairs, hq {side} x {side}, lq {side // scale} x {side // scale}"
-        gains, seconds = [], []
-        for name in PUBLISHED:
-            medians = compare(
-                f"{name}: {title}",
-                {
-                    "published": lambda n=name, a=lq, b=hq, s=scale: published(n, a, b, s),
-                    "restorekit": lambda n=name, a=lq, b=hq: ours(n, a, b),
-                },
-                repeats=repeats,
-            )
-            gains.append(medians["published"] / medians["restorekit"])
-            seconds.append(medians)
-        mean = {way: 1e3 * sum(row[way] for row in seconds) / len(seconds) for way in ("published", "restorekit")}
-        whole = compare(
-            f"Mixture: {title}; the mean of the seven is {mean['published']:.1f} ms published, "
-            f"{mean['restorekit']:.1f} ms here",
-            {
-                "clone of hq": hq.clone,
-                "restorekit, each picture its own": lambda a=lq, b=hq: mixture(a, b),
-            },
-            repeats=repeats,
-        )
-        total = math.exp(sum(map(math.log, gains)) / len(gains))
-        listed = ", ".join(f"{name} {gain:.2f}" for name, gain in zip(PUBLISHED, gains, strict=True))
-        share = mean["published"] / (1e3 * whole["restorekit, each picture its own"])
-        print(f"\nscale {scale}: times the published speed: {listed}; geometric mean {total:.2f}; Mixture {share:.2f}")
+        table = f"32 pairs, hq {side} x {side}, lq {side // scale} x {side // scale}"
+        with torch.no_grad():
+            rows = methods(lq, hq, scale, repeats, table)
+            found += rows
+            ways = {"clone of hq": hq.clone, "restorekit, Mixture": lambda a=lq, b=hq: mixture(a, b)}
+            mean = 1e3 * sum(row["published"] for row in rows) / len(rows)
+            note = f"the mean of the published methods is {mean:.1f} ms"
+            found.append(compare(table, ways, repeats=repeats, table="Mixture", note=note, aside=["clone of hq"]))
+    return found
 
 
 if __name__ == "__main__":
-    with torch.no_grad():
-        main()
+    main(__doc__, measure)

@@ -8,12 +8,13 @@ them all.
 
 import tempfile
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import torch
 import torch.nn.functional as F
-from harness import arguments, compare
+from harness import Measurement, Options, compare, main, record
 from PIL import Image
 from torch.utils.data import DataLoader, Dataset
 
@@ -54,20 +55,31 @@ def reading(pairs: Dataset, batches: int, workers: int) -> Callable[[], None]:
     return read
 
 
-def rates(title: str, ways: dict[str, Dataset], batches: int, workers: int, repeats: int) -> None:
-    """Time each way and print pictures per second."""
-    calls = {name: reading(pairs, batches, workers) for name, pairs in ways.items()}
-    seconds = compare(f"{title}, {workers} workers, {batches} batches of {BATCH}", calls, repeats=repeats)
-    for name, median in seconds.items():
-        print(f"  {name:<38}{batches * BATCH / median:10.0f} pairs a second")
+@dataclass(frozen=True)
+class Load:
+    """How much is read."""
+
+    batches: int
+    workers: int
+    repeats: int
 
 
-def train_step() -> Callable[[], None]:
+def rates(title: str, ways: dict[str, Dataset], load: Load) -> list[Measurement]:
+    """Time each way, then say it as pairs a second."""
+    calls = {name: reading(pairs, load.batches, load.workers) for name, pairs in ways.items()}
+    title = f"{title}, {load.workers} workers"
+    table = f"{load.batches} batches of {BATCH}"
+    found = compare(title, calls, repeats=load.repeats, table=table)
+    pairs = {name: load.batches * BATCH / found[name] for name in ways}
+    return [found, record(title, pairs, table="Rate", unit="pairs/s")]
+
+
+def train_step(batch: int) -> Callable[[], None]:
     """One step of CARN-M on a batch in memory."""
     torch.manual_seed(0)
     model = carn_m(scale=SCALE)
     optimizer = torch.optim.Adam(model.parameters())
-    lq, hq = torch.rand(BATCH, 3, PATCH, PATCH), torch.rand(BATCH, 3, SCALE * PATCH, SCALE * PATCH)
+    lq, hq = torch.rand(batch, 3, PATCH, PATCH), torch.rand(batch, 3, SCALE * PATCH, SCALE * PATCH)
 
     def step() -> None:
         optimizer.zero_grad()
@@ -77,51 +89,44 @@ def train_step() -> Callable[[], None]:
     return step
 
 
-def measure(folder: Path, root: Path, batches: int, workers: int, repeats: int) -> None:
+def both(folder: Path, root: Path, load: Load) -> list[Measurement]:
     """Both data sets on one folder."""
     size = 2 * SCALE * PATCH
     pairs = CropCache(folder, root / f"{folder.name}-pairs.npy", size=size, scale=SCALE, progress=False)
     single = CropCache(folder, root / f"{folder.name}.npy", size=size, progress=False)
     options = {"patch_size": PATCH, "scale": SCALE, "length": 10**6}
-    rates(
-        f"{folder.name}: pairs by {SCALE}",
-        {
-            "pictures, nothing kept": RandomCropPairs(ImageFolder(folder), cache_bytes=0, **options),
-            "pictures, kept in each worker": RandomCropPairs(ImageFolder(folder), **options),
-            "crop cache": RandomCropPairs(pairs, **options),
-        },
-        batches,
-        workers,
-        repeats,
-    )
-    rates(
-        f"{folder.name}: degraded patches",
-        {
-            "pictures": DegradedFolder(folder, faded, patch_size=PATCH, variants=10**5),
-            "crop cache": DegradedFolder(single, faded, patch_size=PATCH, variants=10**5),
-        },
-        batches,
-        workers,
-        repeats,
-    )
+    crops = {
+        "pictures": RandomCropPairs(ImageFolder(folder), cache_bytes=0, **options),
+        "restorekit, pictures kept in each worker": RandomCropPairs(ImageFolder(folder), **options),
+        "restorekit, crop cache": RandomCropPairs(pairs, **options),
+    }
+    degraded = {
+        "pictures": DegradedFolder(folder, faded, patch_size=PATCH, variants=10**5),
+        "restorekit, crop cache": DegradedFolder(single, faded, patch_size=PATCH, variants=10**5),
+    }
+    return [
+        *rates(f"{folder.name}: pairs by {SCALE}", crops, load),
+        *rates(f"{folder.name}: degraded patches", degraded, load),
+    ]
 
 
-def main() -> None:
-    """Measure the step, then the ways to feed it."""
-    options = arguments(__doc__.splitlines()[0])
-    count, size = (4, (226, 340)) if options.quick else (24, (678, 1020))
-    if min(size) < 2 * SCALE * PATCH:
-        size = (2 * SCALE * PATCH, 2 * SCALE * PATCH)
-    batches, repeats = (2, 1) if options.quick else (4, 5)
-    need = compare("what has to be fed", {"CARN-M by 4, one training step": train_step()}, repeats=3)
-    print(f"  {'a step takes in':<38}{BATCH / next(iter(need.values())):10.0f} pairs a second")
+def measure(options: Options) -> list[Measurement]:
+    """The training step, then the ways to feed it."""
+    batch = 1 if options.quick else BATCH
+    side = 2 * SCALE * PATCH
+    count, size = (2, (side, side)) if options.quick else (24, (678, 1020))
+    batches, repeats = (1, 1) if options.quick else (4, 3)
+    step = compare("CARN-M by 4", {"one training step": train_step(batch)}, repeats=3, table="What has to be fed")
+    rate = {"pairs": batch / step["one training step"]}
+    found = [step, record("a step takes in", rate, table="Rate", unit="pairs/s")]
     with tempfile.TemporaryDirectory() as temporary:
         root = Path(temporary)
-        for suffix in ("png", "jpg"):
+        for suffix in ("jpg",) if options.quick else ("png", "jpg"):
             folder = make_pictures(root / suffix, count, size, suffix)
-            for workers in (0, 2):
-                measure(folder, root, batches, workers, repeats)
+            for workers in (0,) if options.quick else (0, 2):
+                found += both(folder, root, Load(batches, workers, repeats))
+    return found
 
 
 if __name__ == "__main__":
-    main()
+    main(__doc__, measure)

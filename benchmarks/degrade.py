@@ -4,12 +4,12 @@ Target for the Gaussian blur: at most half of kornia's time. kornia takes one ke
 that the blur here uses. Without kornia its rows are left out.
 """
 
-import importlib.util
 from collections.abc import Callable
+from functools import partial
 
 import numpy as np
 import torch
-from harness import arguments, compare
+from harness import Measurement, Options, compare, main
 from scipy.ndimage import gaussian_filter
 from torch import Tensor
 
@@ -18,16 +18,15 @@ from restorekit.degrade import defocus_blur, gaussian_blur, gaussian_noise, moti
 Blur = Callable[[Tensor, Tensor], Tensor]
 
 
-def kornia_blur() -> Blur | None:
+def kornia_blur(options: Options) -> Blur | None:
     """Its Gaussian blur with the same border, or None where it is not installed."""
-    if importlib.util.find_spec("kornia") is None:
-        print("kornia is not installed: its rows are left out")
+    filters = options.peer("kornia", "kornia.filters")
+    if filters is None:
         return None
-    from kornia.filters import gaussian_blur2d  # noqa: PLC0415
 
     def blur(x: Tensor, sigma: Tensor) -> Tensor:
         size = 2 * int(4 * sigma.max().item() + 0.5) + 1
-        return gaussian_blur2d(x, (size, size), torch.stack([sigma, sigma], 1), border_type="replicate")
+        return filters.gaussian_blur2d(x, (size, size), torch.stack([sigma, sigma], 1), border_type="replicate")
 
     return blur
 
@@ -50,31 +49,37 @@ def with_gradient(blur: Blur, x: Tensor, sigma: Tensor) -> None:
     blur(x.detach().requires_grad_(), sigma).sum().backward()
 
 
-def main() -> None:
-    """Compare forward, and for the blur also with its gradient."""
-    options = arguments(__doc__.splitlines()[0])
+def blurs(x: Tensor, sigma: Tensor, options: Options, repeats: int) -> list[Measurement]:
+    """The Gaussian blur forward and with its gradient, then the others, which have no peer."""
+    kornia = kornia_blur(options)
+    ways: dict[str, Blur] = {"kornia": kornia} if kornia else {}
+    ways["restorekit"] = gaussian_blur
+    table = f"Blur, {' x '.join(map(str, x.shape))}"
+    with torch.no_grad():
+        calls = {name: partial(f, x, sigma) for name, f in {**ways, "SciPy, picture by picture": scipy_blur}.items()}
+        found = [compare("Gaussian, sigma 0.5 to 3", calls, repeats=repeats, table=table)]
+    calls = {name: partial(with_gradient, f, x, sigma) for name, f in ways.items()}
+    found.append(compare("the same with its gradient", calls, repeats=repeats, table=table))
+    n = len(x)
+    others = {"restorekit, motion, 9 to 21 px": lambda: motion_blur(x, torch.linspace(9, 21, n), angle=0.4)}
+    others["restorekit, defocus, 2 to 8 px"] = lambda: defocus_blur(x, torch.linspace(2, 8, n))
+    with torch.no_grad():
+        return [*found, compare("motion and defocus", others, repeats=repeats, table="Other blurs")]
+
+
+def measure(options: Options) -> list[Measurement]:
+    """Blurs, then noise."""
     n, side, repeats = (4, 64, 5) if options.quick else (16, 256, 21)
     x = torch.rand(n, 3, side, side, generator=torch.Generator().manual_seed(0))
     sigma = torch.linspace(0.5, 3, n)
-    kornia = kornia_blur()
-    blurs: dict[str, Blur] = {"kornia": kornia} if kornia else {}
-    blurs["degrade.gaussian_blur"] = gaussian_blur
-    with torch.no_grad():
-        ways = {name: lambda f=f: f(x, sigma) for name, f in blurs.items()}
-        ways["SciPy, picture by picture"] = lambda: scipy_blur(x, sigma)
-        compare(f"Gaussian blur, sigma 0.5 to 3, {n} x 3 x {side} x {side}", ways, repeats=repeats)
-        others = {"motion_blur, 9 to 21 px": lambda: motion_blur(x, torch.linspace(9, 21, n), angle=0.4)}
-        others["defocus_blur, 2 to 8 px"] = lambda: defocus_blur(x, torch.linspace(2, 8, n))
-        compare("The other blurs", others, repeats=repeats)
-    ways = {name: lambda f=f: with_gradient(f, x, sigma) for name, f in blurs.items()}
-    compare("Gaussian blur and its gradient", ways, repeats=repeats)
     source, generator = np.random.default_rng(0), torch.Generator().manual_seed(0)
-    ways = {
+    noise = {
         "NumPy, picture by picture": lambda: numpy_noise(x, sigma / 30, source),
-        "degrade.gaussian_noise": lambda: gaussian_noise(x, sigma / 30, generator=generator),
+        "restorekit": lambda: gaussian_noise(x, sigma / 30, generator=generator),
     }
-    compare(f"Gaussian noise, {n} x 3 x {side} x {side}", ways, repeats=repeats)
+    title = f"Gaussian, {n} x 3 x {side} x {side}"
+    return [*blurs(x, sigma, options, repeats), compare(title, noise, repeats=repeats, table="Noise")]
 
 
 if __name__ == "__main__":
-    main()
+    main(__doc__, measure)

@@ -6,21 +6,23 @@ backward at batch 16, and never slower than the printed code.
 """
 
 import copy
-import multiprocessing
 from collections.abc import Callable
 from itertools import product
-from multiprocessing.connection import Connection
 
 import torch
 import torch.nn.functional as F
-from harness import arguments, compare
-from tile_memory import peak
+from harness import Measurement, Options, compare, main, record
+from processes import fresh, peak
 from torch import Tensor, nn
 
 from restorekit.layers import SConv2d, SparseGroupConv2d, TemplateBank
 
 CHANNELS, TEMPLATES, GROUPS, CARDINALITY = 64, 16, 4, 1
 LAYOUTS = {"channels first": torch.contiguous_format, "channels last": torch.channels_last}
+FAMILIES = {  # ours, in evaluation as well, and what the paper prints
+    "SConv2d": ("restorekit SConv2d", "restorekit SConv2d, fused", "plain sum over templates"),
+    "SparseGroupConv2d": ("restorekit SparseGroupConv2d", "printed sparse groups"),
+}
 MODES = ("forward", "forward and backward", "evaluation")
 
 
@@ -64,15 +66,15 @@ def layers(layout: torch.memory_format, batch: int) -> dict[str, nn.Module]:
     sparse = SparseGroupConv2d(CHANNELS, CHANNELS, 3, padding=1, num_sparsity_groups=GROUPS, cardinality=CARDINALITY)
     ways: dict[str, nn.Module] = {
         "nn.Conv2d": nn.Conv2d(CHANNELS, CHANNELS, 3, padding=1),
-        "SConv2d": shared,
-        "SConv2d, fused": shared.fuse(),
+        "restorekit SConv2d": shared,
+        "restorekit SConv2d, fused": shared.fuse(),
         "plain sum over templates": PlainSum(bank, shared),
-        "SparseGroupConv2d": sparse,
+        "restorekit SparseGroupConv2d": sparse,
         "printed sparse groups": Printed(sparse),
     }
     if layout is torch.channels_last and batch > 1:
         del ways["printed sparse groups"]  # it cannot: torch refuses its view
-    for name, other in (("SConv2d", "plain sum over templates"), ("SparseGroupConv2d", "printed sparse groups")):
+    for name, *_, other in FAMILIES.values():
         x = torch.rand(min(batch, 2), CHANNELS, 9, 8)
         if other in ways and not torch.allclose(ways[name](x), ways[other](x), atol=1e-5):
             raise SystemExit(f"{name} and {other} differ")
@@ -102,60 +104,63 @@ def pictures(size: tuple[int, int], batch: int, layout: torch.memory_format) -> 
     return torch.rand(batch, CHANNELS, *size).contiguous(memory_format=layout)
 
 
-def time(size: tuple[int, int], batch: int, layout: str, repeats: int) -> None:
-    """A table for each mode."""
+def times(size: tuple[int, int], batch: int, layout: str, options: Options) -> list[Measurement]:
+    """A row for each mode, with a table for each of the two."""
     x = pictures(size, batch, LAYOUTS[layout])
-    ways = layers(LAYOUTS[layout], batch)
-    for mode in MODES:
+    ways, found = layers(LAYOUTS[layout], batch), []
+    for mode, (family, names) in product(MODES, FAMILIES.items()):
         calls = {
-            name: call(copy.deepcopy(layer), x, mode)
-            for name, layer in ways.items()
-            if mode == "evaluation" or name != "SConv2d, fused"
+            name: call(copy.deepcopy(ways[name]), x, mode)
+            for name in ("nn.Conv2d", *names)
+            if name in ways and (mode == "evaluation" or not name.endswith("fused"))
         }
-        compare(f"{mode}, {size[0]} x {size[1]}, batch {batch}, {layout}", calls, repeats=repeats)
+        title = f"{mode}, {size[0]} x {size[1]}, batch {batch}, {layout}"
+        repeats = 3 if options.quick else 15
+        found.append(compare(title, calls, repeats=repeats, table=family, aside=["nn.Conv2d"], limit=3))
+    return found
 
 
-def measure(
-    pipe: Connection, name: str, mode: str, size: tuple[int, int], batch: int, layout: str, threads: int
-) -> None:
-    """Send by how much two steps raise the peak of this process, in MB."""
-    torch.set_num_threads(threads)
-    small = call(layers(LAYOUTS[layout], batch)[name], pictures((8, 8), batch, LAYOUTS[layout]), mode)
-    small()  # what libraries allocate once
-    x = pictures(size, batch, LAYOUTS[layout])
-    step, before = call(layers(LAYOUTS[layout], batch)[name], x, mode), peak()
-    step()
-    step()
-    pipe.send(peak() - before)
+def growth_in_memory(name: str, mode: str, size: tuple[int, int], batch: int, layout: str) -> float:
+    """By how much two steps raise the peak of this process, in MB."""
+    with torch.enable_grad():
+        small = call(layers(LAYOUTS[layout], batch)[name], pictures((8, 8), batch, LAYOUTS[layout]), mode)
+        small()  # what libraries allocate once
+        x = pictures(size, batch, LAYOUTS[layout])
+        step, before = call(layers(LAYOUTS[layout], batch)[name], x, mode), peak()
+        step()
+        step()
+    return peak() - before
 
 
-def memory(size: tuple[int, int], batch: int, layout: str, threads: int) -> None:
+def memory(size: tuple[int, int], batch: int, layout: str, options: Options) -> list[Measurement]:
     """Peak memory of each way beside its input, each in a process of its own."""
-    print(f"\npeak memory, {size[0]} x {size[1]}, batch {batch}, {layout}")
-    for mode in MODES[1:]:
-        for name in layers(LAYOUTS[layout], batch):
-            receive, send = multiprocessing.Pipe(duplex=False)
-            options = (send, name, mode, size, batch, layout, threads)
-            child = multiprocessing.get_context("spawn").Process(target=measure, args=options)
-            child.start()
-            send.close()
-            try:
-                print(f"  {f'{name}, {mode}':<50}{receive.recv():8.0f} MB", flush=True)
-            except EOFError:
-                print(f"  {f'{name}, {mode}':<50}   ended without a result: out of memory?", flush=True)
-            child.join()
+    known, found = layers(LAYOUTS[layout], batch), []
+    for mode, (family, names) in product(MODES[1:2], FAMILIES.items()):
+        peaks = {}
+        for name in ("nn.Conv2d", *(names[:1] if options.quick else names)):
+            if name not in known or (name.endswith("fused") and mode != "evaluation"):
+                continue
+            risen = fresh(growth_in_memory, name, mode, size, batch, layout, threads=options.threads)
+            if risen is None:
+                options.say(f"{name}, {mode}: ended without a result; out of memory?")
+            else:
+                peaks[name] = max(risen, 0.0)
+        title, table = f"{mode}, {size[0]} x {size[1]}, batch {batch}, {layout}", f"{family}, memory"
+        found.append(record(title, peaks, table=table, unit="MB", aside=["nn.Conv2d"]))
+    return found
 
 
-def main() -> None:
-    """Memory of the large shapes, then times of all."""
-    options = arguments(__doc__.splitlines()[0])
-    sizes, batches = (((16, 16), (45, 80)), (1, 4)) if options.quick else (((64, 64), (180, 320)), (1, 16))
-    # First, as a new process takes over the peak of the one that starts it.
-    for batch, layout in product(batches[-1:] if options.quick else batches, LAYOUTS):
-        memory(sizes[-1], batch, layout, options.threads)
-    for size, batch, layout in product(sizes, batches, LAYOUTS):
-        time(size, batch, layout, repeats=3 if options.quick else 15)
+def measure(options: Options) -> list[Measurement]:
+    """Times of all shapes, then memory of the large ones."""
+    sizes, batches = (((16, 16),), (1, 4)) if options.quick else (((64, 64), (180, 320)), (1, 16))
+    layouts = ["channels last"] if options.quick else list(LAYOUTS)
+    found = []
+    for batch, size, layout in product(batches, sizes, layouts):
+        found += times(size, batch, layout, options)
+    for layout in layouts:
+        found += memory(sizes[-1], batches[-1], layout, options)
+    return found
 
 
 if __name__ == "__main__":
-    main()
+    main(__doc__, measure)

@@ -11,9 +11,10 @@ float64.
 
 import copy
 from collections.abc import Callable, Sequence
+from functools import partial
 
 import torch
-from harness import arguments, compare
+from harness import Measurement, Options, compare, main
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -43,8 +44,8 @@ def loop(discriminators: Sequence[SinGANDiscriminator]) -> Loss:
     return loss
 
 
-def measure(title: str, ways: dict[str, Loss], pictures: tuple[Tensor, Tensor], repeats: int) -> None:
-    """Print what each way finds, how far its gradient is from the first one's, and how long both take."""
+def row(title: str, ways: dict[str, Loss], pictures: tuple[Tensor, Tensor], repeats: int) -> Measurement:
+    """What each way finds, how far its gradient is from the first one's, and how long both take."""
     target = pictures[1]
     prediction = pictures[0].clone().requires_grad_()
 
@@ -55,15 +56,13 @@ def measure(title: str, ways: dict[str, Loss], pictures: tuple[Tensor, Tensor], 
         assert prediction.grad is not None
         return value.detach(), prediction.grad
 
-    print()
-    first = step(next(iter(ways.values())))[1]
+    first, said = step(next(iter(ways.values())))[1], []
     for name, loss in ways.items():
         value, gradient = step(loss)
-        print(
-            f"  {name:<38}{value.item():.8f}, gradient off by {((gradient - first).norm() / first.norm()).item():.1e}"
-        )
-    calls: dict[str, Callable[[], object]] = {name: lambda loss=loss: step(loss) for name, loss in ways.items()}
-    compare(title, calls, repeats=repeats)
+        off = ((gradient - first).norm() / first.norm()).item()
+        said.append(f"{name} {value.item():.8f}, gradient off by {off:.1e}")
+    calls: dict[str, Callable[[], object]] = {name: partial(step, loss) for name, loss in ways.items()}
+    return compare(title, calls, repeats=repeats, table="Forward and backward", note="; ".join(said), limit=40)
 
 
 def gradient_of(
@@ -95,17 +94,23 @@ def discriminators() -> list[SinGANDiscriminator]:
     return found
 
 
-def main() -> None:
+def rounding(networks: list[SinGANDiscriminator], pictures: tuple[Tensor, Tensor]) -> str:
+    """How far gradients in float32 are from those in float64."""
+    exact, plain = (gradient_of(loop, networks, pictures, dtype) for dtype in (torch.float64, torch.float32))
+    ours = gradient_of(MDFLoss, networks, pictures, torch.float32)
+    off = [((one - exact).norm() / exact.norm()).item() for one in (plain, ours)]
+    return f"gradient in float32 off from float64 by {off[0]:.1e} (loop) and {off[1]:.1e} (restorekit)"
+
+
+def measure(options: Options) -> list[Measurement]:
     """A training batch, with gradient and without."""
-    options = arguments(__doc__.splitlines()[0])
-    shape, repeats = ((2, 3, 48, 48), 3) if options.quick else ((16, 3, 96, 96), 9)
+    shape, repeats = ((1, 3, 32, 32), 2) if options.quick else ((16, 3, 96, 96), 7)
     generator = torch.Generator().manual_seed(1)
     target, noise = (torch.rand(shape, generator=generator) for _ in range(2))
     pictures = (0.8 * target + 0.2 * noise, target)
     networks = discriminators()
     frozen = [copy.deepcopy(one).requires_grad_(False) for one in networks]
     fast = MDFLoss(networks)
-    low = copy.deepcopy(fast).bfloat16()
     seen = fast.features(target)
     ways: dict[str, Loss] = {
         "loop, graph of both": loop(networks),
@@ -116,18 +121,15 @@ def main() -> None:
         "restorekit, channels_last pictures": lambda a, b: fast(
             *(x.to(memory_format=torch.channels_last) for x in (a, b))
         ),
-        "restorekit, bfloat16": low,
+        "restorekit, bfloat16": copy.deepcopy(fast).bfloat16(),
     }
-    size = "x".join(map(str, shape))
-    measure(f"forward and backward, {size}", ways, pictures, repeats)
-    calls = {name: lambda loss=loss: loss(*pictures) for name, loss in ways.items() if "graph" not in name}
-    exact, plain = (gradient_of(loop, frozen, pictures, dtype) for dtype in (torch.float64, torch.float32))
-    ours = gradient_of(MDFLoss, frozen, pictures, torch.float32)
-    off = [((one - exact).norm() / exact.norm()).item() for one in (plain, ours)]
-    print(f"\n  gradient in float32 off from float64 by {off[0]:.1e} (loop) and {off[1]:.1e} (restorekit)")
+    size = " x ".join(map(str, shape))
+    found = [row(size, ways, pictures, repeats)]
+    options.say(rounding(frozen, pictures))
+    calls = {name: partial(loss, *pictures) for name, loss in ways.items() if "graph" not in name}
     with torch.no_grad():
-        compare(f"forward, {size}", calls, repeats=repeats)
+        return [*found, compare(size, calls, repeats=repeats, table="Forward")]
 
 
 if __name__ == "__main__":
-    main()
+    main(__doc__, measure)

@@ -4,26 +4,24 @@ Forward, backward and update: the plain transcription, eager and channels first,
 last, Adam in one pass, the batch in parts, bfloat16 autocast. Targets: 1.3 times as many steps in float32, 3 times
 where bfloat16 has matrix units, and the same loss curve. The floor is three times the forward pass' multiply-adds (for
 itself, the gradient of the features and that of the weights) at the rate that a matrix product reaches in the same
-run. On Linux, C's allocator maps tensors above 32 MB afresh at every operation; MALLOC_MMAP_THRESHOLD_=4294967296 with
-MALLOC_TRIM_THRESHOLD_=4294967296 in the environment keeps them, which helps the published step most: quote both.
+run. ``inference.py`` says how an allocator that keeps its memory changes such figures.
 """
 
 import copy
-import os
 import statistics
-import time
 from collections.abc import Callable, Sequence
 from itertools import cycle
 
 import torch
-from harness import arguments, compare
-from restore_carn_m import Plain, copy_weights
+from floor import Limits, limits
+from harness import Floor, Measurement, Options, compare, main
+from published_carn import published as transcription
+from restorekit.train._forward import Forward
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from restorekit.models import CARN, carn_m
 from restorekit.train import supervised
-from restorekit.train._forward import Forward
 
 Pair = tuple[Tensor, Tensor]
 Step = Callable[[], float]
@@ -75,59 +73,28 @@ def ours(network: CARN, batches: Sequence[Pair], *, bf16: bool = False, parts: i
 
 def ways(network: CARN, batches: Sequence[Pair]) -> dict[str, Step]:
     """All of them from the same weights; parts of 4 pictures keep most tensors below 32 MB."""
-    plain = Plain()
-    copy_weights(network, plain)
+    plain = transcription(network).train()
     return {
         "published, channels first": published(plain, batches),
         "published, channels last": published(plain, batches, last=True),
-        "fit": ours(network, batches),
-        "fit, 4 pictures at a time": ours(network, batches, parts=4),
+        "restorekit": ours(network, batches),
+        "restorekit, 4 pictures at a time": ours(network, batches, parts=4),
         "published, channels first, bfloat16": published(plain, batches, bf16=True),
         "published, channels last, bfloat16": published(plain, batches, bf16=True, last=True),
-        "fit, bfloat16": ours(network, batches, bf16=True),
-        "fit, bfloat16, 8 pictures at a time": ours(network, batches, bf16=True, parts=8),
+        "restorekit, bfloat16": ours(network, batches, bf16=True),
+        "restorekit, 8 pictures at a time, bfloat16": ours(network, batches, bf16=True, parts=8),
     }
 
 
-def multiply_adds(network: CARN, batch: Tensor) -> float:
-    """Of the forward pass' convolutions, from the shapes that they are run with."""
-    counted = []
-
-    def count(conv: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
-        counted.append(output.numel() * conv.weight[0].numel())
-
-    hooks = [part.register_forward_hook(count) for part in network.modules() if isinstance(part, nn.Conv2d)]
-    with torch.no_grad():
-        network(batch)
-    for hook in hooks:
-        hook.remove()
-    return float(sum(counted))
+def floors(network: CARN, lq: Tensor, names: Sequence[str], machine: Limits) -> dict[str, Floor]:
+    """Three times the forward pass; pictures and weights are next to nothing beside it."""
+    operations = 3 * 2 * float(network.trace(4).multadds_per_pixel) * len(lq) * lq.shape[-2] * lq.shape[-1]
+    dtypes = {name: torch.bfloat16 if "bfloat16" in name else torch.float32 for name in names}
+    return {name: machine.floor(operations, 0, dtype) for name, dtype in dtypes.items()}
 
 
-def matrix_rate(dtype: torch.dtype, side: int) -> float:
-    """Multiply-adds a second of a square product, the best of ten runs."""
-    a, b = torch.rand(2, side, side).to(dtype)
-    times = []
-    for _ in range(10):
-        start = time.perf_counter()
-        a @ b
-        times.append(time.perf_counter() - start)
-    return side**3 / min(times)
-
-
-def floors(network: CARN, batch: Tensor, medians: dict[str, float], side: int) -> None:
-    """Print the least time that the multiply-adds take here, and how much of it the fastest way reaches."""
-    work = 3 * multiply_adds(network, batch)
-    for name, dtype in (("float32", torch.float32), ("bfloat16", torch.bfloat16)):
-        floor = work / matrix_rate(dtype, side)
-        fastest = min(value for way, value in medians.items() if ("bfloat16" in way) == (dtype == torch.bfloat16))
-        print(
-            f"floor in {name}: {work / 1e9:.1f} G multiply-adds, {1e3 * floor:.1f} ms; fastest {fastest / floor:.1f}x"
-        )
-
-
-def curves(network: CARN, batches: Sequence[Pair]) -> None:
-    """Run all ways over the same batches; print the mean of their last ten losses and how it differs from the first's.
+def curves(network: CARN, batches: Sequence[Pair], options: Options) -> None:
+    """Run all ways over the same batches and say how the mean of their last ten losses differs from the first's.
 
     The noise to compare that with is the standard error of the first way's mean.
     """
@@ -135,27 +102,26 @@ def curves(network: CARN, batches: Sequence[Pair]) -> None:
     reference = next(iter(losses.values()))[-10:]
     mean = statistics.mean(reference)
     noise = statistics.stdev(reference) / len(reference) ** 0.5
-    print(f"\nloss over {len(batches)} steps, noise {noise / mean:.2%}")
+    options.say(f"Mean of the last ten of {len(batches)} losses beside the first way's, noise {noise / mean:.2%}:")
     for name, curve in losses.items():
-        ratio = statistics.mean(curve[-10:]) / mean
-        print(f"  {name:<38}{curve[0]:.5f} to {curve[-1]:.5f}, mean of the last ten {ratio - 1:+.3%}")
+        options.say(f"{name}: {curve[0]:.5f} to {curve[-1]:.5f}, {statistics.mean(curve[-10:]) / mean - 1:+.3%}")
 
 
-def main() -> None:
+def measure(options: Options) -> list[Measurement]:
     """Time the steps, then follow their losses."""
-    options = arguments(__doc__.splitlines()[0])
-    print("allocator:", {k: v for k, v in os.environ.items() if k.startswith("MALLOC_")} or "as the system has it")
     torch.manual_seed(0)
     network = carn_m(scale=4)
     size, side = (2, 16) if options.quick else (16, 48)
     batch = pairs(size, side)
-    title = f"training step of CARN-M by 4, {size} x {side} x {side}"
-    medians = compare(title, ways(network, [batch]), repeats=3 if options.quick else 11)
-    floors(network, batch[0], medians, 512 if options.quick else 2048)
-    # small batches, so that eight curves take minutes
-    size, side, steps = (2, 16, 12) if options.quick else (16, 16, 60)
-    curves(network, [pairs(size, side, seed) for seed in range(steps)])
+    steps = ways(network, [batch])
+    least = floors(network, batch[0], list(steps), limits(options))
+    title, repeats = f"{size} x 3 x {side} x {side}", 3 if options.quick else 11
+    found = compare(title, steps, repeats=repeats, table="One step of CARN-M by 4", floors=least, limit=25)
+    # small batches, so that eight curves take a minute
+    size, side, count = (2, 16, 12) if options.quick else (16, 16, 60)
+    curves(network, [pairs(size, side, seed) for seed in range(count)], options)
+    return [found]
 
 
 if __name__ == "__main__":
-    main()
+    main(__doc__, measure)
