@@ -16,12 +16,12 @@ import torch
 from floor import Limits, limits
 from harness import Floor, Measurement, Options, compare, main
 from published_carn import published as transcription
-from restorekit.train._forward import Forward
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from restorekit.models import CARN, carn_m
 from restorekit.train import supervised
+from restorekit.train._forward import Forward
 
 Pair = tuple[Tensor, Tensor]
 Step = Callable[[], float]

@@ -177,7 +177,9 @@ def test_a_large_picture_goes_by_itself(photos, tmp_path, monkeypatch):
     result = run(photos, tmp_path / "out")
     assert sorted(opened) == ["alpha.v2.webp", "deep.png"]
     assert len(result.restored) == 6
-    assert tree(tmp_path / "out") == tree(expected)
+    assert tree(tmp_path / "out").keys() == tree(expected).keys()
+    for path in tree(expected):  # written by rows, so that the bytes differ
+        assert np.array_equal(read_image(tmp_path / "out" / path), read_image(expected / path))
 
 
 open_picture = run_module.open_picture

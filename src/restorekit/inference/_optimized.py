@@ -2,12 +2,14 @@
 
 import copy
 from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 from typing import final
 
 import torch
 from torch import Tensor, fx, nn
 
 from restorekit._check import check_batch
+from restorekit.inference._rewrites.convolution import spelled_out
 from restorekit.inference._rewrites.pipeline import rewritten
 from restorekit.layers._skeleton import skeleton
 from restorekit.models import Restorer
@@ -25,6 +27,7 @@ class Optimized(Restorer):
         model: The original; left as it is.
         scales: Those of its factors to hold.
         dtype: Type to compute features in.
+        cast: Cast them to it in the graphs; otherwise what runs them is expected to.
 
     Attributes:
         dtype: Type that features are computed in.
@@ -32,7 +35,7 @@ class Optimized(Restorer):
         graphs: What runs, by scale.
     """
 
-    def __init__(self, model: Restorer, scales: Sequence[int], dtype: torch.dtype) -> None:
+    def __init__(self, model: Restorer, scales: Sequence[int], dtype: torch.dtype, *, cast: bool = True) -> None:
         super().__init__(
             scales, size_multiple=model.size_multiple, in_channels=model.in_channels, config=dict(model.config)
         )
@@ -42,7 +45,7 @@ class Optimized(Restorer):
             model = copy.deepcopy(model).to(self.picture_dtype)
         self.whole_pixels = model.whole_pixels
         self._plan = (skeleton(model),)  # no submodule: its tensors have no memory and stay so
-        self.graphs = nn.ModuleDict({str(scale): rewritten(model, scale, dtype) for scale in self.scales})
+        self.graphs = nn.ModuleDict({str(scale): rewritten(model, scale, dtype, cast=cast) for scale in self.scales})
         self.requires_grad_(False).eval()
 
     @property
@@ -85,8 +88,9 @@ class Optimized(Restorer):
             ValueError: A wrong shape, or a scale that is not held.
         """
         self.check_input(x)
-        with torch.no_grad():
-            return self.plan.in_parts(x.to(self.picture_dtype), self.pick_scale(scale), self._run).to(x.dtype)
+        factor = self.pick_scale(scale)
+        with torch.no_grad(), _as_far_as_finite(x):
+            return self.plan.in_parts(x.to(self.picture_dtype), factor, self._run).to(x.dtype)
 
     def _run(self, x: Tensor, scale: int) -> Tensor:
         padded = self.pad(x).contiguous(memory_format=torch.channels_last)
@@ -95,3 +99,10 @@ class Optimized(Restorer):
     def check_input(self, x: Tensor) -> None:
         """Require pictures that the network can take, of any floating-point type."""
         check_batch(x, channels=self.in_channels)
+
+
+def _as_far_as_finite(x: Tensor) -> AbstractContextManager[None]:
+    """Let the numbers that are none spread as in the original."""
+    if torch.compiler.is_compiling() or x.device.type != "cpu" or x.isfinite().all():
+        return nullcontext()
+    return spelled_out()

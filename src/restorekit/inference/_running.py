@@ -35,12 +35,12 @@ def placed(model: Restorer, device: torch.device | str | None, dtype: torch.dtyp
 
 
 def ready(model: Restorer, scale: int, device: torch.device | str | None, dtype: torch.dtype | None) -> Restorer:
-    """The network as it restores fastest: rewritten where that was measured, on a CPU; as it is if it has hooks."""
+    """The network as it restores fastest: rewritten where that was measured, on a CPU, if it can be without a loss."""
     if isinstance(model, Optimized):
         return _as_optimized(model, device, dtype)
     there = placed(model, device, None)
     own_device, own_dtype = home(there)
-    if own_device.type != "cpu" or has_hooks(there):
+    if own_device.type != "cpu" or has_hooks(there) or broken_weight(there):
         return placed(there, None, dtype)
     return Optimized(there, [scale], check_dtype(dtype or own_dtype))
 
@@ -59,6 +59,11 @@ def has_hooks(model: nn.Module) -> bool:
     return any(module._forward_hooks or module._forward_pre_hooks for module in model.modules())
 
 
+def broken_weight(model: nn.Module) -> str | None:
+    """The first weight that holds something else than numbers; fused activations would hide it."""
+    return next((name for name, weight in model.named_parameters() if not weight.isfinite().all()), None)
+
+
 def home(model: Restorer) -> tuple[torch.device, torch.dtype]:
     """Where a network's pictures must be, and in which dtype."""
     weight = next(model.parameters(), None)
@@ -66,6 +71,11 @@ def home(model: Restorer) -> tuple[torch.device, torch.dtype]:
         return torch.device("cpu") if weight is None else weight.device, model.picture_dtype
     assert weight is not None
     return weight.device, weight.dtype
+
+
+def title(model: Restorer) -> str:
+    """What messages call a network."""
+    return type(model.plan if isinstance(model, Optimized) else model).__name__
 
 
 def fitted(x: Tensor, model: Restorer) -> Tensor:

@@ -1,11 +1,14 @@
 """The same network, faster: exact rewrites for inference."""
 
-from typing import Literal
+from collections.abc import Callable
+from typing import Literal, final
 
 import torch
+from torch import Tensor, nn
 
 from restorekit.inference._optimized import Optimized
-from restorekit.inference._running import check_dtype, check_restorer, has_hooks
+from restorekit.inference._running import broken_weight, check_dtype, check_restorer, has_hooks, home
+from restorekit.inference._runtimes import runtime
 from restorekit.models import Restorer
 
 
@@ -33,7 +36,8 @@ def optimize(
         dtype: Type to compute features in, such as ``torch.bfloat16``; the network's own if None. Pictures, and what is
             added to the result, keep the network's.
         compile: Hand the graph to ``torch.compile``, which takes a minute at the first call and needs a C++ compiler.
-        backend: What runs the graph.
+        backend: What runs the graph: torch, or on the CPU ONNX Runtime (float32; extra ``onnx``) or OpenVINO (float32
+            and bfloat16; extra ``openvino``).
 
     Returns:
         A network for evaluation alone, with copies of all weights: it takes and gives pictures as ``model`` does, of
@@ -42,7 +46,8 @@ def optimize(
     Raises:
         ImportError: The backend is not installed.
         TypeError: ``model`` is no network of this library, or ``dtype`` no floating-point type.
-        ValueError: An unknown backend, options that do not go together, or a network with forward hooks.
+        ValueError: An unknown backend, options that do not go together, or a network with
+            forward hooks or with weights that are not finite.
 
     Example:
         >>> import restorekit
@@ -51,20 +56,47 @@ def optimize(
         True
     """
     check_restorer(model)
+    _check(model, compile, backend)
+    device, own = home(model)
+    dtype = check_dtype(dtype or own)
+    if backend == "torch":
+        fast = Optimized(model, model.scales, dtype)
+        for scale, graph in fast.graphs.items() if compile else ():
+            fast.graphs[scale] = torch.compile(graph, dynamic=True)  # type: ignore[assignment]
+        return fast
+    if device.type != "cpu" or own != torch.float32:
+        raise ValueError(f"backend={backend!r} takes networks in float32 on the CPU, got {own} on {device}")
+    fast = Optimized(model, model.scales, dtype, cast=False)
+    channels, multiple = model.in_channels, model.size_multiple
+    for scale, graph in fast.graphs.items():
+        run = runtime(graph, backend=backend, in_channels=channels, multiple=multiple, dtype=dtype)
+        fast.graphs[scale] = _Elsewhere(run)
+    return fast
+
+
+@final
+class _Elsewhere(nn.Module):
+    """What another runtime holds, as a module."""
+
+    def __init__(self, run: Callable[[Tensor], Tensor]) -> None:
+        super().__init__()
+        self.run = run
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.run(x)
+
+
+def _check(model: Restorer, compile: bool, backend: str) -> None:
     if isinstance(model, Optimized):
         raise TypeError("model is rewritten already; give optimize the network that it was made from")
     if has_hooks(model):
         raise ValueError("model has forward hooks, which a rewritten graph would not call; remove them first")
+    if (name := broken_weight(model)) is not None:
+        raise ValueError(f"the weight {name} of model is not finite: its file is damaged, or training diverged")
     if backend not in _BACKENDS:
         raise ValueError(f"backend must be one of {', '.join(_BACKENDS)}, got {backend!r}")
     if compile and backend != "torch":
         raise ValueError(f"compile=True is for the backend 'torch', got {backend!r}")
-    dtype = check_dtype(dtype or next(model.parameters()).dtype)
-    fast = Optimized(model, model.scales, dtype)
-    if compile:
-        for scale, graph in fast.graphs.items():
-            fast.graphs[scale] = torch.compile(graph, dynamic=True)  # type: ignore[assignment]
-    return fast
 
 
 _BACKENDS = ("torch", "onnxruntime", "openvino")

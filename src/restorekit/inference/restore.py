@@ -12,7 +12,7 @@ from torch import Tensor
 
 from restorekit.image import MAX_PIXELS, resize, rgb_to_ycbcr, ycbcr_to_rgb
 from restorekit.inference._pictures import open_picture, put, to_float
-from restorekit.inference._running import check_restorer, evaluating, fitted, home, ready
+from restorekit.inference._running import check_restorer, evaluating, fitted, home, ready, title
 from restorekit.inference.self_ensemble import self_ensemble as average
 from restorekit.inference.tiled import (
     MAPPED_BYTES,
@@ -172,7 +172,7 @@ def plan(
     colours = channels - has_alpha
     if colours != model.in_channels and {colours, model.in_channels} != {1, 3}:
         alpha = " and transparency" if has_alpha else ""
-        raise ValueError(f"{type(model).__name__} takes {model.in_channels} channels, the picture has {colours}{alpha}")
+        raise ValueError(f"{title(model)} takes {model.in_channels} channels, the picture has {colours}{alpha}")
     net = ready(model, factor, device, dtype)
     side = _resolve_tile(model, net, planes, factor, tile)
     halo = _halo(net, with_cubic=has_alpha or colours > net.in_channels) if side else 0
@@ -196,7 +196,7 @@ def _resolve_tile(
     if needed <= WHOLE_MEMORY:
         return None
     raise ValueError(
-        f"{type(model).__name__} sees the whole picture, which takes about {needed / 2**30:.0f} GiB at this size; "
+        f"{title(model)} sees the whole picture, which takes about {needed / 2**30:.0f} GiB at this size; "
         f"tile=512 restores overlapping parts instead, each by what it sees itself; tile={max(x.shape[-2:])} takes "
         "the picture whole all the same"
     )

@@ -13,7 +13,7 @@ from tqdm import tqdm
 
 from restorekit._check import check_batch, check_integer
 from restorekit.inference._optimized import Optimized
-from restorekit.inference._running import check_restorer, evaluating, fitted, home
+from restorekit.inference._running import check_restorer, evaluating, fitted, home, title
 from restorekit.models import Restorer
 
 TILE_MEMORY = 384 * 2**20
@@ -164,7 +164,7 @@ def _exact_halo(model: Restorer) -> int:
     radius = model.receptive_radius
     if radius is None:
         raise ValueError(
-            f"{type(model).__name__} sees the whole picture (it pools or attends globally), so tiles would change its "
+            f"{title(model)} sees the whole picture (it pools or attends globally), so tiles would change its "
             "result; run it whole, or accept the change with inference.restore(model, image, tile=...)"
         )
     return radius

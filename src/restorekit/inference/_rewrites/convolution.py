@@ -1,6 +1,8 @@
 """A convolution with what follows it: an addition and an activation, in one pass over its output."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import NamedTuple, Self, final
 
 import torch
@@ -21,7 +23,19 @@ class Activation(NamedTuple):
         return _IN_PLACE[self.name](x, *self.constants)
 
 
+_AVAILABLE: bool = torch.backends.mkldnn.is_available()  # type: ignore[no-untyped-call]
+_fusing = ContextVar("fusing", default=True)
 _IN_PLACE: dict[str, Callable[..., Tensor]] = {"none": lambda x: x, "relu": F.relu_, "leaky_relu": F.leaky_relu_}
+
+
+@contextmanager
+def spelled_out() -> Iterator[None]:
+    """Run convolutions, sums and activations one by one: the fused ones make zeros of what is not a number."""
+    token = _fusing.set(False)
+    try:
+        yield
+    finally:
+        _fusing.reset(token)
 
 
 @final
@@ -130,7 +144,9 @@ def _frozen(tensor: Tensor) -> nn.Parameter:
 
 
 def _by_onednn(x: Tensor) -> bool:
-    if x.device.type != "cpu" or torch.compiler.is_compiling() or not torch.backends.mkldnn.enabled:
+    if torch.compiler.is_compiling() or x.device.type != "cpu":
+        return False
+    if not _fusing.get() or not torch.backends.mkldnn.enabled or not _AVAILABLE:
         return False
     if x.dtype == torch.bfloat16:
         return bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())

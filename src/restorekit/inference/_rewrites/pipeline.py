@@ -20,8 +20,10 @@ from restorekit.models import Restorer
 _SIDE = 16  # pixels of the picture of the dry run, before ``size_multiple``
 
 
-def rewritten(model: Restorer, scale: int, dtype: torch.dtype) -> nn.Module:
+def rewritten(model: Restorer, scale: int, dtype: torch.dtype, *, cast: bool = True) -> nn.Module:
     """What one scale of a network computes, for pictures whose sides are multiples of ``size_multiple``.
+
+    Without ``cast`` all tensors keep the network's dtype, for a runtime that makes ``dtype`` of them by itself.
 
     ``meta["widest"]`` is the number of values for each pixel of the picture in the largest tensor outside the strips.
     It shares no memory with the network. One whose path depends on the picture keeps its own forward.
@@ -45,7 +47,7 @@ def rewritten(model: Restorer, scale: int, dtype: torch.dtype) -> nn.Module:
     fuse_sums(graph)
     fuse_activations(graph)
     overwrite_sums(graph)
-    if dtype != weight.dtype:
+    if cast and dtype != weight.dtype:
         narrow(graph, dtype, weight.dtype)
     cut_into_strips(graph, weight.dtype)
     clean(graph)
