@@ -62,7 +62,7 @@ PRIVATE = {
     "metrics/_prepare.py": "tests/metrics/test_psnr.py",
     "metrics/_similarity.py": "tests/metrics/test_ssim.py",
     "metrics/_strips.py": "tests/metrics/test_ssim.py",
-    "metrics/_threads.py": "tests/metrics/test_ssim.py",
+    "metrics/_threads.py": "tests/metrics/test_threads.py",
     "models/_arguments.py": "tests/models/test_edsr.py",
     "models/_interpreter.py": "tests/models/test_legacy.py",
     "models/_layouts/carn.py": "tests/models/test_carn.py",
