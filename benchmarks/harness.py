@@ -142,7 +142,9 @@ def compare(
     Returns:
         The measurement, which gives median seconds by name.
     """
-    ways, lost = _working(ways)
+    first, (ways, lost) = next(iter(ways)), working(ways)
+    if first not in ways:
+        raise RuntimeError(f"nothing to compare with: {lost[0]}")
     note = "; ".join(filter(None, [note, *lost]))
     seconds: dict[str, list[float]] = {name: [] for name in ways}
     began = time.perf_counter()
@@ -158,20 +160,20 @@ def compare(
     return shown(Measurement(title, found, table, runs=runs, note=note, aside=tuple(aside)))
 
 
-def _working(ways: Mapping[str, Callable[[], object]]) -> tuple[dict[str, Callable[[], object]], list[str]]:
-    """Call each way once: those that run, and what is to be said of the others."""
-    working: dict[str, Callable[[], object]] = {}
+def working(ways: Mapping[str, Callable[[], object]]) -> tuple[dict[str, Callable[[], object]], list[str]]:
+    """Call each way once: those that run, and what is to be said of peers that do not; ours must."""
+    found: dict[str, Callable[[], object]] = {}
     lost = []
     for name, call in ways.items():
         try:
             call()
         except Exception as error:  # whatever a package of others does
-            if not working or name.startswith(OURS):
+            if name.startswith(OURS):
                 raise
             lost.append(f"{name} is left out: {brief(error)}")
         else:
-            working[name] = call
-    return working, lost
+            found[name] = call
+    return found, lost
 
 
 def brief(error: BaseException) -> str:
