@@ -122,7 +122,7 @@ def row(title: str, ways: Ways, shape: tuple[int, ...], repeats: int) -> Measure
     calls, lost = working({name: partial(step, loss) for name, loss in ways.items()})
     values = ", ".join(f"{name} {step(ways[name]).item():.6f}" for name in calls)
     size, note = " x ".join(map(str, shape)), "; ".join([f"values: {values}", *lost])
-    return compare(size, calls, repeats=repeats, table=title, note=note, aside=["torch, L1"])
+    return compare(size, calls, repeats=repeats, table=title, note=note, aside=["torch, L1"], limit=10)
 
 
 def measure(options: Options) -> list[Measurement]:
