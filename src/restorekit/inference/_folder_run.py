@@ -3,8 +3,9 @@
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from PIL import Image
@@ -14,6 +15,11 @@ from restorekit.image import picture_size, write_image
 from restorekit.image.files import check_format
 from restorekit.inference._folder_plan import Job
 from restorekit.inference._pictures import Picture, open_picture
+from restorekit.inference._running import ready
+from restorekit.inference.restore import restore
+from restorekit.inference.restore_file import restore_file
+from restorekit.inference.tiled import together
+from restorekit.models import Restorer
 
 LARGE_PIXELS = 2**26
 """Pixels of a result beyond which a picture goes by itself: it is neither read ahead nor written behind."""
@@ -33,10 +39,14 @@ class _Item:
 
 @dataclass(frozen=True)
 class FolderRun:
-    """What to do with the pictures, group by group: ``restore`` takes planes (N, C, H, W), ``stream`` two files."""
+    """What to do with the pictures, group by group: ``restore`` takes planes (N, C, H, W), ``stream`` two files.
+
+    ``together`` says how many pictures of a height and width run at once.
+    """
 
     restore: Callable[[Tensor], Tensor]
     stream: Callable[[Path, Path], None]
+    together: Callable[[int, int], int]
     scale: int
     max_pixels: int
     strict: bool
@@ -107,3 +117,29 @@ class FolderRun:
         if self.strict:
             raise ValueError(f"{job.source}: {reason}") from error
         return _Item(job, reason=reason)
+
+
+def prepared(
+    model: Restorer,
+    *,
+    scale: int | None,
+    tile: int | Literal["auto"] | None,
+    self_ensemble: bool,
+    device: torch.device | str | None,
+    dtype: torch.dtype | None,
+    max_pixels: int,
+    strict: bool,
+) -> FolderRun:
+    """Make the network ready once for all pictures."""
+    factor = model.pick_scale(scale)
+    net = ready(model, factor, device, dtype)
+    together(net, factor, 1, 1, tile)  # a dry run of the network, which a thread that reads must not make
+    options: dict[str, Any] = {"scale": factor, "tile": tile, "self_ensemble": self_ensemble}
+    return FolderRun(
+        restore=partial(restore, net, **options),
+        stream=partial(restore_file, net, **options, max_pixels=max_pixels, overwrite=True),
+        together=lambda height, width: together(net, factor, height, width, tile),
+        scale=factor,
+        max_pixels=max_pixels,
+        strict=strict,
+    )

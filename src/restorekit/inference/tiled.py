@@ -147,12 +147,17 @@ def together(model: Restorer, scale: int, height: int, width: int, tile: int | L
     return max(1, int(memory / (memory_per_pixel(model, scale) * height * width)))
 
 
+def check_tile(tile: int | str) -> None:
+    """Require a number of pixels, or "auto"."""
+    if not isinstance(tile, str):
+        check_integer(tile, "tile", 1)
+    elif tile != "auto":
+        raise ValueError(f"tile must be None, a number of pixels or 'auto', got {tile!r}")
+
+
 def resolve_tile(model: Restorer, x: Tensor, scale: int, tile: int | Literal["auto"]) -> int | None:
     """The side of the tiles; None where one run of the whole picture is as good."""
-    if tile != "auto":
-        if isinstance(tile, str):
-            raise ValueError(f"tile must be None, a number of pixels or 'auto', got {tile!r}")
-        check_integer(tile, "tile", 1)
+    if not isinstance(tile, str):
         return tile
     if memory_per_pixel(model, scale) * x.shape[-2] * x.shape[-1] <= TILE_MEMORY or model.receptive_radius is None:
         return None
@@ -207,6 +212,7 @@ def tiled(
     check_restorer(model)
     check_batch(x, channels=model.in_channels)
     factor = model.pick_scale(scale)
+    check_tile(tile)
     side = resolve_tile(model, x, factor, tile)
     halo = _exact_halo(model) if side else 0
     out = x.new_empty(len(x), model.in_channels, x.shape[-2] * factor, x.shape[-1] * factor)
