@@ -24,7 +24,8 @@ from restorekit.models import Restorer
 LARGE_PIXELS = 2**26
 """Pixels of a result beyond which a picture goes by itself: it is neither read ahead nor written behind."""
 
-_FAULTS = (ValueError, OSError, MemoryError, FloatingPointError, torch.OutOfMemoryError)  # that are of one picture
+# What is the fault of one picture; an OSError while writing, as of a full disk, would strike the next one too.
+_FAULTS = (ValueError, MemoryError, FloatingPointError, torch.OutOfMemoryError)
 
 
 @dataclass(frozen=True)
@@ -61,8 +62,9 @@ class FolderRun:
             if height * width * self.scale**2 > LARGE_PIXELS:
                 return _Item(job)
             picture = open_picture(job.source, self.max_pixels)
-            check_format(job.target, picture.planes.shape[1], 8 * picture.planes.itemsize)  # before any work goes in
-        except _FAULTS as error:
+            shape = height * self.scale, width * self.scale, picture.planes.shape[1]
+            check_format(job.target, shape, 8 * picture.planes.itemsize)  # before any work goes in
+        except (*_FAULTS, OSError) as error:
             return self._given_up(job, error)
         return _Item(job, picture)
 
@@ -108,7 +110,7 @@ class FolderRun:
         job.target.parent.mkdir(parents=True, exist_ok=True)
         try:
             write_image(job.target, restored, icc_profile=profile)
-        except ValueError as error:  # a full disk, an OSError, would strike the next picture too
+        except _FAULTS as error:
             return self._given_up(job, error)
         return _Item(job)
 
