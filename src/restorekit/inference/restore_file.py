@@ -70,6 +70,7 @@ def restore_file(
             damaged or not accepted; or what ``restore`` refuses, a large picture for a network that sees the whole of
             it among it.
         FloatingPointError: The output is not finite.
+        OSError: The destination cannot be written: a full disk, or no permission.
 
     Example:
         >>> import restorekit, skimage.data, tempfile

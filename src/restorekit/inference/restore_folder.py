@@ -64,11 +64,12 @@ def restore_folder(
 ) -> FolderResult:
     """Restore the pictures of a folder and of all folders in it into another, with the same names below it.
 
-    The files hold what ``restore`` makes of each picture, with its colour profile. Files are complete or not there at
-    all, so a second call goes on where the first one stopped, by Ctrl-C, an error or a killed process. Each process of
-    ``accelerate launch`` or ``torchrun`` takes its share of the pictures, without waiting for the others. The next
-    pictures are read and the last ones written while one is computed, and small pictures of one size are computed
-    together, which rarely moves a value by one level of 8 bits.
+    The files hold what ``restore`` makes of each picture, with its colour profile; the largest are made by
+    ``restore_file``, in its bounded memory. Files are complete or not there at all, so a second call goes on where the
+    first one stopped, by Ctrl-C, an error or a killed process. Each process of ``accelerate launch`` or ``torchrun``
+    takes its share of the pictures, without waiting for the others. The next pictures are read and the last ones
+    written while one is computed, and small pictures of one size are computed together, which rarely moves a value by
+    one level of 8 bits.
 
     Args:
         model: Network from this library. It is left as it is.

@@ -84,30 +84,32 @@ def automatic_tile(model: Restorer, scale: int, memory: float) -> int:
     radius = model.receptive_radius or 0
     side = math.isqrt(int(memory / memory_per_pixel(model, scale)))
     side = max(side - 2 * radius, radius, 8)  # a tile below its own halo would mostly compute what is thrown away
-    return min(side, _unmapped_tile(model, scale, radius) or side)
+    return min(side, _unmapped_tile(model, scale) or side)
 
 
-def _unmapped_tile(model: Restorer, scale: int, radius: int) -> int | None:
+def _widest_bytes(model: Restorer, scale: int) -> float:
+    """Bytes of its largest tensor for each input pixel; 0 where that is not known."""
+    return (model.widest_bytes(scale) or 0) if isinstance(model, Optimized) else 0
+
+
+def _unmapped_tile(model: Restorer, scale: int) -> int | None:
     """Side of the largest tile of which no tensor is mapped; None if that is not worth its halo, or not known."""
-    widest = model.widest_bytes(scale) if isinstance(model, Optimized) else None
+    widest = _widest_bytes(model, scale)
     if not widest:
         return None
     whole = math.isqrt(int(MAPPED_BYTES / widest))
-    side = whole - 2 * radius
+    side = whole - 2 * (model.receptive_radius or 0)
     return side if side > 0 and (whole / side) ** 2 <= _WORTH else None
 
 
 def quickest_tile(model: Restorer, x: Tensor, scale: int, memory: float) -> int | None:
     """Side of the tiles with which pictures are restored soonest; None for one piece, of ``memory`` bytes at most."""
-    height, width = x.shape[-2:]
-    widest = model.widest_bytes(scale) if isinstance(model, Optimized) else None
-    if widest is None or widest * height * width > MAPPED_BYTES:
-        side = _unmapped_tile(model, scale, model.receptive_radius or 0)
-        if side is not None:
-            return side
-    if memory_per_pixel(model, scale) * height * width <= memory:
-        return None
-    return resolve_tile(model, x, scale, "auto")
+    pixels = x.shape[-2] * x.shape[-1]
+    mapped = _widest_bytes(model, scale) * pixels > MAPPED_BYTES
+    side = _unmapped_tile(model, scale) if mapped else None
+    if side is None and memory_per_pixel(model, scale) * pixels > memory:
+        return resolve_tile(model, x, scale, "auto")
+    return side
 
 
 def restored_tiles(
