@@ -1,4 +1,4 @@
-"""Running a network on pictures: whole or in tiles, plain or averaged over flips and rotations."""
+"""Running a network on pictures: whole or in tiles, rewritten for speed, from file to file, a folder at a time."""
 
 from restorekit.inference.optimize import optimize
 from restorekit.inference.restore import restore
@@ -8,3 +8,12 @@ from restorekit.inference.self_ensemble import self_ensemble
 from restorekit.inference.tiled import tiled
 
 __all__ = ["FolderResult", "optimize", "restore", "restore_file", "restore_folder", "self_ensemble", "tiled"]
+__all__ = [
+    "FolderResult",
+    "optimize",
+    "restore",
+    "restore_file",
+    "restore_folder",
+    "self_ensemble",
+    "tiled",
+]
