@@ -8,12 +8,3 @@ from restorekit.inference.self_ensemble import self_ensemble
 from restorekit.inference.tiled import tiled
 
 __all__ = ["FolderResult", "optimize", "restore", "restore_file", "restore_folder", "self_ensemble", "tiled"]
-__all__ = [
-    "FolderResult",
-    "optimize",
-    "restore",
-    "restore_file",
-    "restore_folder",
-    "self_ensemble",
-    "tiled",
-]
