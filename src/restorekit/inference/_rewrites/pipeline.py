@@ -11,6 +11,7 @@ from restorekit.inference._rewrites.concatenation import split_concatenations
 from restorekit.inference._rewrites.folding import fold_batch_norm, fold_constants, gather_convolutions
 from restorekit.inference._rewrites.fusing import fuse_activations, fuse_sums, overwrite_sums, shuffle_last
 from restorekit.inference._rewrites.graph import clean, note_shapes, shape_at
+from restorekit.inference._rewrites.linear_tail import merge_linear_tails
 from restorekit.inference._rewrites.precision import narrow, note_pictures
 from restorekit.inference._rewrites.shuffling import shuffle_behind, shuffle_transposed
 from restorekit.inference._rewrites.strips import cut_into_strips
@@ -46,6 +47,7 @@ def rewritten(model: Restorer, scale: int, dtype: torch.dtype, *, cast: bool = T
     split_concatenations(graph)
     fuse_sums(graph)
     fuse_activations(graph)
+    merge_linear_tails(graph)
     overwrite_sums(graph)
     if cast and dtype != weight.dtype:
         narrow(graph, dtype, weight.dtype)
