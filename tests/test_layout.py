@@ -51,6 +51,7 @@ PRIVATE = {
     "inference/_folder_run.py": "tests/inference/test_restore_folder.py",
     "inference/_pictures.py": "tests/inference/test_restore.py",
     "inference/_running.py": "tests/inference/test_restore.py",
+    "inference/_rewrites/attention.py": "tests/inference/test_attention.py",
     "inference/_rewrites/linear_tail.py": "tests/inference/test_linear_tail.py",
     "inference/_runtimes.py": "tests/inference/test_runtimes.py",
     "layers/_skeleton.py": "tests/layers/test_conversion.py",

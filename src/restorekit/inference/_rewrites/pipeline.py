@@ -7,6 +7,7 @@ from typing import final
 import torch
 from torch import Tensor, nn
 
+from restorekit.inference._rewrites.attention import mix_channels, split_gates
 from restorekit.inference._rewrites.concatenation import split_concatenations
 from restorekit.inference._rewrites.folding import fold_batch_norm, fold_constants, gather_convolutions
 from restorekit.inference._rewrites.fusing import fuse_activations, fuse_sums, overwrite_sums, shuffle_last
@@ -38,6 +39,8 @@ def rewritten(model: Restorer, scale: int, dtype: torch.dtype, *, cast: bool = T
     note_shapes(graph, torch.empty(2, model.in_channels, side, side, dtype=weight.dtype, device="meta"))
     note_pictures(graph)
     fold_batch_norm(graph)
+    mix_channels(graph)
+    split_gates(graph)
     shuffle_transposed(graph)
     shuffle_last(graph)
     fuse_activations(graph)
