@@ -53,6 +53,7 @@ PRIVATE = {
     "inference/_running.py": "tests/inference/test_restore.py",
     "inference/_rewrites/attention.py": "tests/inference/test_attention.py",
     "inference/_rewrites/linear_tail.py": "tests/inference/test_linear_tail.py",
+    "inference/_rewrites/scaling.py": "tests/inference/test_scaling.py",
     "inference/_runtimes.py": "tests/inference/test_runtimes.py",
     "layers/_skeleton.py": "tests/layers/test_conversion.py",
     "losses/_frozen.py": "tests/losses/test_vgg.py",

@@ -14,6 +14,7 @@ from restorekit.inference._rewrites.fusing import fuse_activations, fuse_sums, o
 from restorekit.inference._rewrites.graph import clean, note_shapes, shape_at
 from restorekit.inference._rewrites.linear_tail import merge_linear_tails
 from restorekit.inference._rewrites.precision import narrow, note_pictures
+from restorekit.inference._rewrites.scaling import add_products
 from restorekit.inference._rewrites.shuffling import shuffle_behind, shuffle_transposed
 from restorekit.inference._rewrites.strips import cut_into_strips
 from restorekit.inference._rewrites.tracing import OneScale, flat_graph
@@ -55,6 +56,7 @@ def rewritten(model: Restorer, scale: int, dtype: torch.dtype, *, cast: bool = T
     if cast and dtype != weight.dtype:
         narrow(graph, dtype, weight.dtype)
     cut_into_strips(graph, weight.dtype)
+    add_products(graph)
     clean(graph)
     graph.meta["widest"] = max(math.prod(shape_at(node)) for node in graph.graph.nodes) / (2 * side**2)
     return graph
