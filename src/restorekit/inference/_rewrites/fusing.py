@@ -79,6 +79,8 @@ def activation_at(graph: fx.GraphModule, node: fx.Node) -> Activation | None:
     module = module_at(graph, node)
     if isinstance(module, nn.ReLU) or called(node, _RELU):
         return Activation("relu")
+    if called(node, {F.gelu}) and not node.kwargs and len(node.args) == 1:
+        return Activation("gelu")
     if isinstance(module, nn.LeakyReLU):
         return Activation("leaky_relu", (module.negative_slope,))
     if isinstance(module, nn.PReLU) and module.num_parameters == 1:

@@ -7,11 +7,14 @@ from typing import final
 import torch
 from torch import Tensor, nn
 
+from restorekit.inference._rewrites.attention import mix_channels, split_gates
 from restorekit.inference._rewrites.concatenation import split_concatenations
 from restorekit.inference._rewrites.folding import fold_batch_norm, fold_constants, gather_convolutions
 from restorekit.inference._rewrites.fusing import fuse_activations, fuse_sums, overwrite_sums, shuffle_last
 from restorekit.inference._rewrites.graph import clean, note_shapes, shape_at
+from restorekit.inference._rewrites.linear_tail import merge_linear_tails
 from restorekit.inference._rewrites.precision import narrow, note_pictures
+from restorekit.inference._rewrites.scaling import add_products
 from restorekit.inference._rewrites.shuffling import shuffle_behind, shuffle_transposed
 from restorekit.inference._rewrites.strips import cut_into_strips
 from restorekit.inference._rewrites.tracing import OneScale, flat_graph
@@ -37,6 +40,8 @@ def rewritten(model: Restorer, scale: int, dtype: torch.dtype, *, cast: bool = T
     note_shapes(graph, torch.empty(2, model.in_channels, side, side, dtype=weight.dtype, device="meta"))
     note_pictures(graph)
     fold_batch_norm(graph)
+    mix_channels(graph)
+    split_gates(graph)
     shuffle_transposed(graph)
     shuffle_last(graph)
     fuse_activations(graph)
@@ -46,10 +51,12 @@ def rewritten(model: Restorer, scale: int, dtype: torch.dtype, *, cast: bool = T
     split_concatenations(graph)
     fuse_sums(graph)
     fuse_activations(graph)
+    merge_linear_tails(graph)
     overwrite_sums(graph)
     if cast and dtype != weight.dtype:
         narrow(graph, dtype, weight.dtype)
     cut_into_strips(graph, weight.dtype)
+    add_products(graph)
     clean(graph)
     graph.meta["widest"] = max(math.prod(shape_at(node)) for node in graph.graph.nodes) / (2 * side**2)
     return graph
