@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from restorekit.inference._rewrites.concatenation import split_concatenations
-from restorekit.inference._rewrites.folding import fold_batch_norm, fold_constants, gather_convolutions
+from restorekit.inference._rewrites.folding import fold_batch_norm, fold_constants
 from restorekit.inference._rewrites.fusing import fuse_activations, fuse_sums, overwrite_sums, shuffle_last
 from restorekit.inference._rewrites.graph import clean, note_shapes, shape_at
 from restorekit.inference._rewrites.precision import narrow, note_pictures
@@ -33,7 +33,6 @@ def rewritten(model: Restorer, scale: int, dtype: torch.dtype, *, cast: bool = T
     if graph is None:
         return AsItIs(model, scale, dtype)
     side = _SIDE * model.size_multiple
-    gather_convolutions(graph)
     note_shapes(graph, torch.empty(2, model.in_channels, side, side, dtype=weight.dtype, device="meta"))
     note_pictures(graph)
     fold_batch_norm(graph)
