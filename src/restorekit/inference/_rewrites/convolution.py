@@ -150,10 +150,10 @@ def does_as(module: nn.Module | None, kind: type[nn.Module]) -> bool:
     return isinstance(module, kind) and type(module).forward is kind.forward and "forward" not in vars(module)
 
 
-def _convolves(conv: nn.Module) -> bool:
-    if does_as(conv, SConv2d):
-        return True
-    return does_as(conv, nn.Conv2d) and type(conv)._conv_forward is nn.Conv2d._conv_forward  # type: ignore[comparison-overlap]
+def _convolves(conv: nn.Conv2d | SConv2d) -> bool:
+    if isinstance(conv, SConv2d):
+        return does_as(conv, SConv2d)
+    return does_as(conv, nn.Conv2d) and type(conv)._conv_forward is nn.Conv2d._conv_forward
 
 
 def _frozen(tensor: Tensor) -> nn.Parameter:

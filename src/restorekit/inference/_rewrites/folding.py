@@ -22,7 +22,7 @@ def fold_batch_norm(graph: fx.GraphModule) -> None:
         conv = convolution_at(graph, before)
         if not isinstance(norm, nn.BatchNorm2d) or norm.running_mean is None or not does_as(norm, nn.BatchNorm2d):
             continue  # without statistics it normalises by those of the picture
-        if before is not None and conv is not None and only_user(before) is node:
+        if before is not None and conv is not None and only_user(before) == node:
             factor, constant = _affine(norm)
             bias = 0 if conv.bias is None else conv.bias.double()
             merged = conv.with_weights(_scaled(conv, factor), (bias * factor + constant).to(conv.weight.dtype))
@@ -38,7 +38,11 @@ def fold_constants(graph: fx.GraphModule) -> None:
         if sum_ is None or not plain or not is_addition(sum_) or sum_.kwargs:
             continue
         constant = constant_at(graph, source(sum_, 1 if source(sum_) == node else 0))
-        if constant is None or constant.numel() != conv.out_channels or constant.shape[-3:] != (conv.out_channels, 1, 1):
+        if (
+            constant is None
+            or constant.numel() != conv.out_channels
+            or constant.shape[-3:] != (conv.out_channels, 1, 1)
+        ):
             continue
         bias = constant.flatten().to(conv.weight) + (0 if conv.bias is None else conv.bias)
         graph.set_submodule(str(node.target), conv.with_weights(conv.weight, bias))

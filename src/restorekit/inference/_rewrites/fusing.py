@@ -57,7 +57,7 @@ def fuse_sums(graph: fx.GraphModule) -> None:
         for place in (0, 1) if is_addition(node) and len(node.args) == 2 else ():
             mine, other = source(node, place), source(node, 1 - place)
             conv, factor = convolution_at(graph, mine), _factor(node, place)
-            if mine is None or other is None or conv is None or factor is None or only_user(mine) is not node:
+            if mine is None or other is None or conv is None or factor is None or only_user(mine) != node:
                 continue
             if mine is other or not _fits(conv, mine, other):
                 continue

@@ -1,7 +1,7 @@
 """Reading and changing a graph: the few words that all rewrites are written in."""
 
 import operator
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import Any
 
 import torch
@@ -52,9 +52,10 @@ def concatenated(node: fx.Node) -> list[fx.Node]:
     if not called(node, _CAT) or axis != 1:
         return []
     parts = node.kwargs.get("tensors", node.args[0] if node.args else None)
-    if not isinstance(parts, Sequence) or not all(isinstance(part, fx.Node) for part in parts):
+    if not isinstance(parts, list | tuple):
         return []
-    return [inner for part in parts for inner in concatenated(part) or [part]]
+    nodes = [part for part in parts if isinstance(part, fx.Node)]  # one may occur twice
+    return [inner for part in nodes for inner in concatenated(part) or [part]]
 
 
 def shuffle_factor(graph: fx.GraphModule, node: fx.Node | None) -> int | None:
@@ -132,19 +133,35 @@ class _DryRun(fx.Interpreter):
     def call_module(self, target: Any, args: Any, kwargs: Any) -> Any:
         module = self.fetch_attr(target)
         if isinstance(module, FusedConv2d):  # by far the most, and a copy of each takes longer than the rest
+            if any(arg.dtype != module.weight.dtype for arg in args):
+                raise TypeError(f"{target} takes {module.weight.dtype}")
             return args[0].new_empty(module.shape_of(args[0].shape))
         return skeleton(module)(*args, **kwargs)
 
     def call_function(self, target: Any, args: Any, kwargs: Any) -> Any:
-        return args[0] if target in _SAME_SHAPE else super().call_function(target, args, kwargs)
+        if target in _SAME_SHAPE or (target in _ADD and _alike(args)):
+            return args[0]
+        return super().call_function(target, args, kwargs)
 
     def call_method(self, target: Any, args: Any, kwargs: Any) -> Any:
         return args[0] if target in _SAME_SHAPE else super().call_method(target, args, kwargs)
 
 
-def note_shapes(graph: fx.GraphModule, x: Tensor) -> None:
-    """Give each node that makes features the ``shape`` that it has for a picture like ``x``, found by a dry run."""
-    _DryRun(graph).run(x.to("meta"))
+def _alike(args: Any) -> bool:
+    return len({(arg.shape, arg.dtype) if isinstance(arg, Tensor) else None for arg in args}) == 1
+
+
+def note_shapes(graph: fx.GraphModule, x: Tensor) -> bool:
+    """Give each node that makes features the ``shape`` that it has for a picture like ``x``, found by a dry run.
+
+    False if the graph does not get through it, because a layer looks at values or is given types that do not go
+    together, or ends in another type than that of ``x``.
+    """
+    try:
+        out = _DryRun(graph).run(x.to("meta"))
+    except Exception:  # whatever an operation raises that misses values, or meets another type
+        return False
+    return isinstance(out, Tensor) and out.dtype == x.dtype
 
 
 def shape_at(node: fx.Node | None) -> tuple[int, ...]:

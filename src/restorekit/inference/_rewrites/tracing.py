@@ -3,6 +3,7 @@
 import copy
 import operator
 from collections.abc import Callable
+from functools import partial
 from types import TracebackType
 from typing import Any
 
@@ -76,6 +77,10 @@ class _Recorder(GraphAppendingTracer):
         self.create_node("output", "output", (self.create_arg(out),), {})
         return fx.GraphModule({**self.layers.copies, **self.constants}, self.graph)
 
+    def call(self, name: str, module: nn.Module, args: Any, kwargs: Any) -> fx.Proxy:
+        """Write down that a module is called."""
+        return self.create_proxy("call_module", self.layers.name_of(name, module), args, kwargs)
+
     def proxy(self, node: fx.Node) -> fx.Proxy:
         return _Value(node, self)
 
@@ -145,12 +150,10 @@ class _Leaf(nn.Module):
 
     def __init__(self, recorder: _Recorder, name: str, module: nn.Module) -> None:
         super().__init__()
-        self.note = lambda args, kwargs: recorder.create_proxy(
-            "call_module", recorder.layers.name_of(name, module), args, kwargs
-        )
+        self.called = partial(recorder.call, name, module)
 
     def forward(self, *args: Any, **kwargs: Any) -> Any:
-        return self.note(args, kwargs)
+        return self.called(args, kwargs)
 
 
 def _is_leaf(module: nn.Module) -> bool:
