@@ -7,7 +7,7 @@ import torch
 from hypothesis import given, settings
 from torch import nn
 
-from restorekit.inference import optimize, restore, tiled
+from restorekit.inference import _running, optimize, restore, tiled
 from restorekit.models import Restorer, carn, carn_m, rnan
 
 module = importlib.import_module("restorekit.inference.tiled")
@@ -262,11 +262,11 @@ def test_memory_is_counted_once_and_forgotten_with_the_network():
         module.memory_per_pixel(net, 2)
     assert len(runs) == 1
     gc.collect()
-    known = len(module._memory)
+    known = len(_running._dry_runs)
     runs.clear()
     del net
     gc.collect()
-    assert len(module._memory) == known - 1
+    assert len(_running._dry_runs) == known - 1
 
 
 def test_a_network_that_sees_everything_is_refused_with_tiles_and_runs_whole():

@@ -21,7 +21,7 @@ from restorekit.evaluation.protocol import Protocol, find_protocol
 from restorekit.evaluation.result import Evaluation, Record
 from restorekit.image import MAX_PIXELS, write_image
 from restorekit.inference import restore
-from restorekit.inference._running import check_restorer, placed
+from restorekit.inference._running import check_restorer, ready
 from restorekit.metrics import psnr, ssim
 
 Metric = Callable[[Tensor, Tensor], Tensor]
@@ -155,8 +155,9 @@ def _runner(
     dtype: torch.dtype | None,
 ) -> Callable[[Tensor], Tensor]:
     if isinstance(model, nn.Module):
-        restorer = placed(check_restorer(model), device, dtype)  # once, not for each picture
+        restorer = check_restorer(model)
         restorer.pick_scale(scale)
+        restorer = ready(restorer, scale, device, dtype)  # once, not for each picture
         return partial(restore, restorer, scale=scale, tile=tile, self_ensemble=self_ensemble)
     if not callable(model):
         raise TypeError(f"model must be an nn.Module or a function of a tensor, got {type(model).__name__}")

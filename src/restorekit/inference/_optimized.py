@@ -3,7 +3,7 @@
 import copy
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
-from typing import final
+from typing import Self, final
 
 import torch
 from torch import Tensor, fx, nn
@@ -97,8 +97,21 @@ class Optimized(Restorer):
         return self.crop(self.graphs[str(scale)](padded), x, scale)
 
     def check_input(self, x: Tensor) -> None:
-        """Require pictures that the network can take, of any floating-point type."""
+        """Require pictures that the original can take, of any floating-point type."""
         check_batch(x, channels=self.in_channels)
+        self.plan.check_input(x.to(self.picture_dtype))
+
+    def pad(self, x: Tensor) -> Tensor:
+        """As the original does."""
+        return self.plan.pad(x)
+
+    def crop(self, out: Tensor, x: Tensor, scale: int = 1) -> Tensor:
+        """As the original does."""
+        return self.plan.crop(out, x, scale)
+
+    def train(self, mode: bool = True) -> Self:
+        """Stay in evaluation mode, which the graphs are written for."""
+        return super().train(False)
 
 
 def _as_far_as_finite(x: Tensor) -> AbstractContextManager[None]:

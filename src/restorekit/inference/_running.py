@@ -1,14 +1,21 @@
 """How a network is run for its result alone: evaluation mode, no graph, its own device and dtype."""
 
 import copy
+import math
 from collections.abc import Iterator
 from contextlib import contextmanager
+from weakref import WeakKeyDictionary
 
 import torch
 from torch import Tensor, nn
 
 from restorekit.inference._optimized import Optimized
 from restorekit.models import Restorer
+from restorekit.models._trace import Trace
+
+_DTYPES = {torch.float16, torch.bfloat16, torch.float32, torch.float64}
+_REWRITING = 10**8  # multiply-adds per module of a network, from which rewriting it saves more time than it takes
+_dry_runs: WeakKeyDictionary[Restorer, dict[tuple[int, torch.dtype], Trace]] = WeakKeyDictionary()
 
 
 @contextmanager
@@ -34,15 +41,40 @@ def placed(model: Restorer, device: torch.device | str | None, dtype: torch.dtyp
     return copy.deepcopy(model).to(device=device, dtype=dtype)
 
 
-def ready(model: Restorer, scale: int, device: torch.device | str | None, dtype: torch.dtype | None) -> Restorer:
-    """The network as it restores fastest: rewritten where that was measured, on a CPU, if it can be without a loss."""
+def ready(
+    model: Restorer,
+    scale: int,
+    device: torch.device | str | None,
+    dtype: torch.dtype | None,
+    *,
+    pixels: float = math.inf,
+) -> Restorer:
+    """The network as it restores so many pixels soonest, without a loss: rewritten where that was measured, on a CPU.
+
+    A narrow type is for features alone, whatever the number of pixels, and that needs a rewritten network.
+    """
     if isinstance(model, Optimized):
         return _as_optimized(model, device, dtype)
     there = placed(model, device, None)
     own_device, own_dtype = home(there)
-    if own_device.type != "cpu" or has_hooks(there) or broken_weight(there):
+    dtype = check_dtype(dtype or own_dtype)
+    worth = dtype != own_dtype or pixels == math.inf or _is_work(there, scale, pixels)
+    if own_device.type != "cpu" or not worth or has_hooks(there) or broken_weight(there):
         return placed(there, None, dtype)
-    return Optimized(there, [scale], check_dtype(dtype or own_dtype))
+    return Optimized(there, [scale], dtype)
+
+
+def _is_work(model: Restorer, scale: int, pixels: float) -> bool:
+    """Whether restoring so many pixels takes long beside rewriting the network for it."""
+    return dry_run(model, scale).multadds_per_pixel * int(pixels) > _REWRITING * sum(1 for _ in model.modules())
+
+
+def dry_run(model: Restorer, scale: int) -> Trace:
+    """What a dry run of the network sees, made once: it takes longer than restoring a small picture."""
+    known, key = _dry_runs.setdefault(model, {}), (scale, home(model)[1])
+    if key not in known:
+        known[key] = model.trace(scale)
+    return known[key]
 
 
 def _as_optimized(model: Optimized, device: torch.device | str | None, dtype: torch.dtype | None) -> Optimized:
@@ -60,8 +92,9 @@ def has_hooks(model: nn.Module) -> bool:
 
 
 def broken_weight(model: nn.Module) -> str | None:
-    """The first weight that holds something else than numbers; fused activations would hide it."""
-    return next((name for name, weight in model.named_parameters() if not weight.isfinite().all()), None)
+    """The first weight or statistic that holds something else than numbers; fused activations would hide it."""
+    tensors = (*model.named_parameters(), *model.named_buffers())
+    return next((name for name, tensor in tensors if not tensor.isfinite().all()), None)
 
 
 def home(model: Restorer) -> tuple[torch.device, torch.dtype]:
@@ -88,8 +121,9 @@ def fitted(x: Tensor, model: Restorer) -> Tensor:
 
 def check_dtype(dtype: object) -> torch.dtype:
     """Require a type that a network can compute in, and return it."""
-    if not isinstance(dtype, torch.dtype) or not dtype.is_floating_point:
+    if dtype not in _DTYPES:
         raise TypeError(f"dtype must be a floating-point type such as torch.bfloat16, got {dtype!r}")
+    assert isinstance(dtype, torch.dtype)
     return dtype
 
 

@@ -174,7 +174,8 @@ def plan(
     if colours != model.in_channels and {colours, model.in_channels} != {1, 3}:
         alpha = " and transparency" if has_alpha else ""
         raise ValueError(f"{title(model)} takes {model.in_channels} channels, the picture has {colours}{alpha}")
-    net = ready(model, factor, device, dtype)
+    pixels = planes.shape[0] * planes.shape[-2] * planes.shape[-1] * (8 if self_ensemble else 1)
+    net = ready(model, factor, device, dtype, pixels=pixels)
     side = _resolve_tile(model, net, planes, factor, tile)
     halo = _halo(net, with_cubic=has_alpha or colours > net.in_channels) if side else 0
     run = _runner(net, factor, colours, average if self_ensemble else None)

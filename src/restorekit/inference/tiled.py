@@ -4,16 +4,14 @@ import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Literal
-from weakref import WeakKeyDictionary
 
-import torch
 from torch import Tensor
 from torch.nn.modules.batchnorm import _BatchNorm
 from tqdm import tqdm
 
 from restorekit._check import check_batch, check_integer
 from restorekit.inference._optimized import Optimized
-from restorekit.inference._running import check_restorer, evaluating, fitted, home, title
+from restorekit.inference._running import check_restorer, dry_run, evaluating, fitted, home, title
 from restorekit.models import Restorer
 
 TILE_MEMORY = 384 * 2**20
@@ -29,8 +27,6 @@ _WORTH = 1.4
 BATCH_MEMORY = 16 * 2**20
 """Bytes of intermediate tensors up to which pictures run several at a time on a CPU: more leave its cache, and take
 longer than one by one. Elsewhere ``TILE_MEMORY`` is the limit."""
-
-_memory: WeakKeyDictionary[Restorer, dict[tuple[int, torch.dtype], float]] = WeakKeyDictionary()
 
 
 @dataclass(frozen=True)
@@ -71,11 +67,8 @@ def spans(length: int, tile: int | None, halo: int, multiple: int) -> list[Span]
 
 def memory_per_pixel(model: Restorer, scale: int) -> float:
     """Bytes of intermediate tensors that the network holds at once for each input pixel, as a dry run counts them."""
-    known, key = _memory.setdefault(model, {}), (scale, home(model)[1])
-    if key not in known:  # the dry run takes longer than restoring a small picture
-        seen = model.trace(scale)
-        known[key] = seen.peak_bytes / seen.side**2
-    return known[key]
+    seen = dry_run(model, scale)
+    return seen.peak_bytes / seen.side**2
 
 
 def automatic_tile(model: Restorer, scale: int, memory: float) -> int:

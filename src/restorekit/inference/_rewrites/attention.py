@@ -111,7 +111,7 @@ def _of_rows(conv: FusedConv2d, rows: slice) -> FusedConv2d:
 
 def _rows(conv: nn.Conv2d, start: int, stop: int | None) -> FusedConv2d:
     """The convolution to some of the channels; a depthwise one of those channels alone."""
-    whole = FusedConv2d.of(conv)
+    whole = FusedConv2d.of(conv, Tensor.detach)
     assert whole is not None
     part = _of_rows(whole, slice(start, stop))
     part.groups = 1 if conv.groups == 1 else part.out_channels

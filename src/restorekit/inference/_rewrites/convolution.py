@@ -1,6 +1,6 @@
 """A convolution with what follows it: an addition and an activation, in one pass over its output."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import NamedTuple, Self, final
@@ -80,13 +80,17 @@ class FusedConv2d(nn.Module):
         self.overwrites = False  # the sum is written into ``other``, which nobody reads afterwards
 
     @classmethod
-    def of(cls, conv: nn.Conv2d | SConv2d) -> Self | None:
-        """The same convolution with its kernel as it is now; None if its border is no margin of zeros."""
-        if conv.padding_mode != "zeros" or isinstance(conv.padding, str):
+    def of(cls, conv: nn.Conv2d | SConv2d, copied: Callable[[Tensor], Tensor]) -> Self | None:
+        """The same convolution with copies of its kernel and bias as they are now, be they normed or mixed.
+
+        None if its border is no margin of zeros, or if it does something else by a forward of its own.
+        """
+        if conv.padding_mode != "zeros" or isinstance(conv.padding, str) or not _convolves(conv):
             return None
         plain = conv.fuse() if isinstance(conv, SConv2d) else conv
+        weight, bias = copied(plain.weight), None if plain.bias is None else copied(plain.bias)
         stride, padding, dilation = tuple(conv.stride), tuple(conv.padding), tuple(conv.dilation)
-        return cls(plain.weight, plain.bias, stride=stride, padding=padding, dilation=dilation, groups=conv.groups)
+        return cls(weight, bias, stride=stride, padding=padding, dilation=dilation, groups=conv.groups)
 
     def with_weights(self, weight: Tensor, bias: Tensor | None) -> "FusedConv2d":
         """The same options around other weights."""
@@ -112,6 +116,11 @@ class FusedConv2d(nn.Module):
     @property
     def pads(self) -> bool:
         return self.padding != (0, 0)
+
+    def shape_of(self, shape: Sequence[int]) -> tuple[int, ...]:
+        """The shape of what it makes of features of a shape."""
+        sides = zip(shape[2:], self.weight.shape[2:], self.padding, self.dilation, self.stride, strict=True)
+        return shape[0], self.out_channels, *((n + 2 * p - d * (k - 1) - 1) // s + 1 for n, k, p, d, s in sides)
 
     def forward(self, x: Tensor, other: Tensor | None = None) -> Tensor:
         """Map features (N, in, H, W), and features of the result's shape to be added, to (N, out, H', W')."""
@@ -139,6 +148,17 @@ class FusedConv2d(nn.Module):
     def extra_repr(self) -> str:
         shape = f"{self.in_channels}, {self.out_channels}, kernel_size={tuple(self.weight.shape[2:])}"
         return f"{shape}, groups={self.groups}, activation={self.activation.name!r}, overwrites={self.overwrites}"
+
+
+def does_as(module: nn.Module | None, kind: type[nn.Module]) -> bool:
+    """Whether a module is of a kind and computes as that does: a subclass may have a forward of its own."""
+    return isinstance(module, kind) and type(module).forward is kind.forward and "forward" not in vars(module)
+
+
+def _convolves(conv: nn.Conv2d | SConv2d) -> bool:
+    if isinstance(conv, SConv2d):
+        return does_as(conv, SConv2d)
+    return does_as(conv, nn.Conv2d) and type(conv)._conv_forward is nn.Conv2d._conv_forward
 
 
 def _frozen(tensor: Tensor) -> nn.Parameter:

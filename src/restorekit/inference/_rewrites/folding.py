@@ -1,11 +1,9 @@
 """What a convolution can take over from its neighbours for nothing: normalisation, constants, factors."""
 
-import torch
 from torch import Tensor, fx, nn
 
-from restorekit.inference._rewrites.convolution import FusedConv2d
+from restorekit.inference._rewrites.convolution import FusedConv2d, does_as
 from restorekit.inference._rewrites.graph import (
-    call,
     constant_at,
     convolution_at,
     convolutions,
@@ -15,25 +13,6 @@ from restorekit.inference._rewrites.graph import (
     replace,
     source,
 )
-from restorekit.layers import SConv2d
-
-
-def gather_convolutions(graph: fx.GraphModule) -> None:
-    """Make every convolution a ``FusedConv2d``, one for each time that it runs: its neighbours differ, its kernel not.
-
-    Kernels with weight norm or mixed from templates are computed here once.
-    """
-    known: dict[str, FusedConv2d | None] = {}
-    for node in list(graph.graph.nodes):
-        module = module_at(graph, node)
-        if not isinstance(module, nn.Conv2d | SConv2d):
-            continue
-        name = str(node.target)
-        if name not in known:
-            known[name] = FusedConv2d.of(module)
-        first = known[name]
-        if first is not None:
-            replace(node, call(graph, first.with_weights(first.weight, first.bias), *node.all_input_nodes, like=node))
 
 
 def fold_batch_norm(graph: fx.GraphModule) -> None:
@@ -41,7 +20,9 @@ def fold_batch_norm(graph: fx.GraphModule) -> None:
     for node in list(graph.graph.nodes):
         norm, before = module_at(graph, node), source(node)
         conv = convolution_at(graph, before)
-        if isinstance(norm, nn.BatchNorm2d) and before is not None and conv is not None and only_user(before) == node:
+        if not isinstance(norm, nn.BatchNorm2d) or norm.running_mean is None or not does_as(norm, nn.BatchNorm2d):
+            continue  # without statistics it normalises by those of the picture
+        if before is not None and conv is not None and only_user(before) == node:
             factor, constant = _affine(norm)
             bias = 0 if conv.bias is None else conv.bias.double()
             merged = conv.with_weights(_scaled(conv, factor), (bias * factor + constant).to(conv.weight.dtype))
@@ -57,7 +38,11 @@ def fold_constants(graph: fx.GraphModule) -> None:
         if sum_ is None or not plain or not is_addition(sum_) or sum_.kwargs:
             continue
         constant = constant_at(graph, source(sum_, 1 if source(sum_) == node else 0))
-        if constant is None or constant.numel() != conv.out_channels or constant.shape[-2:] != (1, 1):
+        if (
+            constant is None
+            or constant.numel() != conv.out_channels
+            or constant.shape[-3:] != (conv.out_channels, 1, 1)
+        ):
             continue
         bias = constant.flatten().to(conv.weight) + (0 if conv.bias is None else conv.bias)
         graph.set_submodule(str(node.target), conv.with_weights(conv.weight, bias))
@@ -75,6 +60,5 @@ def _affine(norm: nn.BatchNorm2d) -> tuple[Tensor, Tensor]:
     return factor, constant + norm.bias.detach().double() if norm.affine else constant
 
 
-def _scaled(conv: FusedConv2d, factor: Tensor | float) -> Tensor:
-    factor = torch.as_tensor(factor, dtype=torch.float64, device=conv.weight.device)
+def _scaled(conv: FusedConv2d, factor: Tensor) -> Tensor:
     return (conv.weight.double() * factor.view(-1, 1, 1, 1)).to(conv.weight.dtype)

@@ -4,7 +4,7 @@ import torch
 import torch.nn.functional as F
 from torch import fx, nn
 
-from restorekit.inference._rewrites.convolution import Activation, FusedConv2d
+from restorekit.inference._rewrites.convolution import Activation, FusedConv2d, does_as
 from restorekit.inference._rewrites.graph import (
     call,
     called,
@@ -18,6 +18,7 @@ from restorekit.inference._rewrites.graph import (
     shuffle_factor,
     source,
 )
+from restorekit.inference._rewrites.overwriting import makes_new
 from restorekit.inference._rewrites.precision import is_picture
 
 _RELU = {F.relu, F.relu_, torch.relu, torch.relu_, "relu", "relu_"}
@@ -27,10 +28,12 @@ def shuffle_last(graph: fx.GraphModule) -> None:
     """Put an activation in front of the pixel shuffle that feeds it: it does not care where a value stands."""
     for node in list(graph.graph.nodes):
         shuffle, before = source(node), source(source(node))
-        if activation_at(graph, node) is None or not shuffle_factor(graph, shuffle) or only_user(shuffle) is None:
+        if activation_at(graph, node) is None or not shuffle_factor(graph, shuffle):
             continue
-        assert shuffle is not None
-        assert before is not None
+        if shuffle is None or only_user(shuffle) is None or before is None or only_user(before) is None:
+            continue  # others read what the activation would change
+        if convolution_at(graph, before) is None:
+            continue
         node.replace_all_uses_with(shuffle)
         node.replace_input_with(shuffle, before)
         shuffle.prepend(node)
@@ -56,7 +59,7 @@ def fuse_sums(graph: fx.GraphModule) -> None:
             conv, factor = convolution_at(graph, mine), _factor(node, place)
             if mine is None or other is None or conv is None or factor is None or only_user(mine) != node:
                 continue
-            if not _fits(conv, mine, other):
+            if mine is other or not _fits(conv, mine, other):
                 continue
             bias = None if conv.bias is None else conv.bias * factor
             weights = (conv.weight, conv.bias) if factor == 1 else (conv.weight * factor, bias)
@@ -71,19 +74,21 @@ def overwrite_sums(graph: fx.GraphModule) -> None:
     for node, conv in convolutions(graph):
         other = source(node, 1)
         if other is not None and convolution_at(graph, other) is not None and other is not source(node):
-            conv.overwrites = all(order[user] <= order[node] for user in other.users)
+            conv.overwrites = all(
+                user is node or (order[user] < order[node] and makes_new(graph, user)) for user in other.users
+            )
 
 
 def activation_at(graph: fx.GraphModule, node: fx.Node) -> Activation | None:
     """The scalar function that a node applies, of those that a convolution can take over; else None."""
     module = module_at(graph, node)
-    if isinstance(module, nn.ReLU) or called(node, _RELU):
+    if called(node, _RELU) or does_as(module, nn.ReLU):
         return Activation("relu")
     if called(node, {F.gelu}) and not node.kwargs and len(node.args) == 1:
         return Activation("gelu")
-    if isinstance(module, nn.LeakyReLU):
+    if isinstance(module, nn.LeakyReLU) and does_as(module, nn.LeakyReLU):
         return Activation("leaky_relu", (module.negative_slope,))
-    if isinstance(module, nn.PReLU) and module.num_parameters == 1:
+    if isinstance(module, nn.PReLU) and does_as(module, nn.PReLU) and module.num_parameters == 1:
         return Activation("leaky_relu", (float(module.weight.detach()),))
     return None
 

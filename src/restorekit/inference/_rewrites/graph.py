@@ -8,12 +8,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, fx, nn
 
-from restorekit.inference._rewrites.convolution import FusedConv2d
+from restorekit.inference._rewrites.convolution import FusedConv2d, does_as
 from restorekit.layers._skeleton import skeleton
 
 _ADD = {operator.add, operator.iadd, torch.add, "add", "add_"}
 _CAT = {torch.cat, torch.concat}
 _SHUFFLE = {F.pixel_shuffle, torch.pixel_shuffle}
+_SAME_SHAPE = {F.relu, F.relu_, torch.relu, torch.relu_, "relu", "relu_"}
 
 
 def module_at(graph: fx.GraphModule, node: fx.Node | None) -> nn.Module | None:
@@ -50,7 +51,11 @@ def concatenated(node: fx.Node) -> list[fx.Node]:
     axis = node.kwargs.get("dim", node.args[1] if len(node.args) > 1 else 0)
     if not called(node, _CAT) or axis != 1:
         return []
-    return [inner for part in node.all_input_nodes for inner in concatenated(part) or [part]]
+    parts = node.kwargs.get("tensors", node.args[0] if node.args else None)
+    if not isinstance(parts, list | tuple):
+        return []
+    nodes = [part for part in parts if isinstance(part, fx.Node)]  # one may occur twice
+    return [inner for part in nodes for inner in concatenated(part) or [part]]
 
 
 def shuffle_factor(graph: fx.GraphModule, node: fx.Node | None) -> int | None:
@@ -58,7 +63,7 @@ def shuffle_factor(graph: fx.GraphModule, node: fx.Node | None) -> int | None:
     if node is None:
         return None
     module = module_at(graph, node)
-    if isinstance(module, nn.PixelShuffle):
+    if isinstance(module, nn.PixelShuffle) and does_as(module, nn.PixelShuffle):
         return module.upscale_factor
     if called(node, _SHUFFLE):
         return int(node.kwargs.get("upscale_factor", node.args[-1]))  # type: ignore[arg-type]
@@ -112,28 +117,51 @@ def clean(graph: fx.GraphModule) -> None:
     graph.recompile()
 
 
-class _Shapes(fx.Interpreter):
-    def __init__(self, graph: fx.GraphModule) -> None:
-        super().__init__(graph)
-        self.seen: dict[str, tuple[int, ...]] = {}
+class _DryRun(fx.Interpreter):
+    """Runs a graph without memory, and keeps the shapes of all floating-point results."""
 
     def run_node(self, n: fx.Node) -> Any:
         out = super().run_node(n)
-        if isinstance(out, Tensor):
-            self.seen[n.name] = tuple(out.shape)
+        if isinstance(out, Tensor) and out.is_floating_point():
+            n.meta["shape"] = tuple(out.shape)
         return out
 
+    def get_attr(self, target: Any, args: Any, kwargs: Any) -> Any:
+        found = super().get_attr(target, args, kwargs)
+        return found.to("meta") if isinstance(found, Tensor) else found
 
-def note_shapes(graph: fx.GraphModule, x: Tensor) -> None:
-    """Give each node that makes a tensor the ``shape`` that it has for a picture like ``x``, found by a dry run."""
-    dry = skeleton(graph)
-    assert isinstance(dry, fx.GraphModule)
-    run = _Shapes(dry)
-    with torch.inference_mode(False), torch.no_grad():
-        run.run(x.to("meta"))
-    for node in graph.graph.nodes:
-        if node.name in run.seen:
-            node.meta["shape"] = run.seen[node.name]
+    def call_module(self, target: Any, args: Any, kwargs: Any) -> Any:
+        module = self.fetch_attr(target)
+        if isinstance(module, FusedConv2d):  # by far the most, and a copy of each takes longer than the rest
+            if any(arg.dtype != module.weight.dtype for arg in args):
+                raise TypeError(f"{target} takes {module.weight.dtype}")
+            return args[0].new_empty(module.shape_of(args[0].shape))
+        return skeleton(module)(*args, **kwargs)
+
+    def call_function(self, target: Any, args: Any, kwargs: Any) -> Any:
+        if target in _SAME_SHAPE or (target in _ADD and _alike(args)):
+            return args[0]
+        return super().call_function(target, args, kwargs)
+
+    def call_method(self, target: Any, args: Any, kwargs: Any) -> Any:
+        return args[0] if target in _SAME_SHAPE else super().call_method(target, args, kwargs)
+
+
+def _alike(args: Any) -> bool:
+    return len({(arg.shape, arg.dtype) if isinstance(arg, Tensor) else None for arg in args}) == 1
+
+
+def note_shapes(graph: fx.GraphModule, x: Tensor) -> bool:
+    """Give each node that makes features the ``shape`` that it has for a picture like ``x``, found by a dry run.
+
+    False if the graph does not get through it, because a layer looks at values or is given types that do not go
+    together, or ends in another type than that of ``x``.
+    """
+    try:
+        out = _DryRun(graph).run(x.to("meta"))
+    except Exception:  # whatever an operation raises that misses values, or meets another type
+        return False
+    return isinstance(out, Tensor) and out.dtype == x.dtype
 
 
 def shape_at(node: fx.Node | None) -> tuple[int, ...]:

@@ -4,7 +4,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, fx, nn
 
-from restorekit.inference._rewrites.convolution import FusedConv2d
+from restorekit.inference._rewrites.convolution import FusedConv2d, does_as
 from restorekit.inference._rewrites.graph import (
     call,
     convolution_at,
@@ -57,7 +57,12 @@ def phases(weight: Tensor, stride: int, padding: int) -> Tensor:
 def _enlarges_exactly(conv: nn.ConvTranspose2d) -> bool:
     """Whether a transposed convolution is of one size on both axes and makes exactly ``stride`` times the pixels."""
     options = (conv.kernel_size, conv.stride, conv.padding, conv.output_padding, conv.dilation)
-    if any(len(set(option)) != 1 for option in options) or conv.groups != 1 or conv.dilation != (1, 1):
+    if (
+        not does_as(conv, nn.ConvTranspose2d)
+        or any(len(set(option)) != 1 for option in options)
+        or conv.groups != 1
+        or conv.dilation != (1, 1)
+    ):
         return False
     return conv.kernel_size[0] - 2 * int(conv.padding[0]) + conv.output_padding[0] == conv.stride[0]
 

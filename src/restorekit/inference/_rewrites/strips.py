@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, fx, nn
 
-from restorekit.inference._rewrites.convolution import FusedConv2d
+from restorekit.inference._rewrites.convolution import FusedConv2d, does_as
 from restorekit.inference._rewrites.graph import (
     called,
     convolution_at,
@@ -28,6 +28,8 @@ the arithmetic."""
 _MOST_HALO = 8  # rows: with more, strips would mostly compute what is thrown away
 _LEAST_ROWS = 8
 _EVERYWHERE = {"to", "relu", F.relu, torch.sub, "mul", "sub", F.leaky_relu}
+_SCALAR_LAYERS = (nn.PReLU, nn.LeakyReLU, nn.ReLU)
+_ENLARGED_BY_READING = {"nearest": 0, "bilinear": 1}  # rows to each side
 
 
 class _Tail(NamedTuple):
@@ -136,7 +138,7 @@ def _tail(graph: fx.GraphModule, start: fx.Node, output: fx.Node) -> _Tail | Non
     reach: dict[fx.Node, Fraction] = dict.fromkeys(sources, Fraction(0))
     for node in nodes:
         own, before = _reach(graph, node), shape_at(source(node))
-        if own is None or len(before) != 4:
+        if own is None or len(before) != 4 or len(shape_at(node)) != 4 or shape_at(node)[2] % sizes[0]:
             return None
         reach[node] = max(reach[earlier] for earlier in node.all_input_nodes) + own * Fraction(sizes[0], before[2])
     halo = math.ceil(reach[end])
@@ -149,15 +151,22 @@ def _reach(graph: fx.GraphModule, node: fx.Node) -> int | None:
     if isinstance(module, FusedConv2d):
         extent = (module.weight.shape[2] - 1) * module.dilation[0]
         return max(module.padding[0], extent - module.padding[0]) if module.stride == (1, 1) else None
-    if isinstance(module, nn.ConvTranspose2d):
-        return math.ceil(module.kernel_size[0] / module.stride[0])
-    if isinstance(module, nn.PReLU | nn.LeakyReLU | nn.ReLU) or shuffle_factor(graph, node):
+    if isinstance(module, nn.ConvTranspose2d) and does_as(module, nn.ConvTranspose2d):
+        return math.ceil(module.dilation[0] * module.kernel_size[0] / module.stride[0])
+    if any(does_as(module, kind) for kind in _SCALAR_LAYERS) or shuffle_factor(graph, node):
         return 0
     if called(node, {F.interpolate}):
-        return (
-            0 if node.kwargs.get("mode", "nearest") == "nearest" else 1 if node.kwargs["mode"] == "bilinear" else None
-        )
+        return _interpolation_reach(node)
     return 0 if is_addition(node) or called(node, _EVERYWHERE) else None
+
+
+def _interpolation_reach(node: fx.Node) -> int | None:
+    """As ``_reach``, of an enlargement by a whole number that looks at nothing but its neighbours."""
+    options = dict(node.kwargs)
+    factor, mode = options.pop("scale_factor", None), options.pop("mode", "nearest")
+    if len(node.args) != 1 or any(options.values()) or not isinstance(factor, int | float) or factor != int(factor):
+        return None
+    return _ENLARGED_BY_READING.get(str(mode))
 
 
 def _insert(graph: fx.GraphModule, tail: _Tail, output: fx.Node, dtype: torch.dtype) -> None:
