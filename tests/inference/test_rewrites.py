@@ -489,10 +489,7 @@ TAILS = {
     ),
     "bicubic": (2, lambda n, y: n.wide(F.interpolate(y, scale_factor=2, mode="bicubic"))),
     "bicubic by position": (2, lambda n, y: n.wide(F.interpolate(y, None, 2, "bicubic"))),
-    "nearest by steps of a half": (
-        3,
-        lambda n, y: n.wide(F.interpolate(F.interpolate(y, scale_factor=1.5), scale_factor=2)),
-    ),
+    "nearest by halves": (3, lambda n, y: n.wide(F.interpolate(F.interpolate(y, scale_factor=1.5), scale_factor=2))),
     "transposed": (2, lambda n, y: n.wide(n.transposed(y))),
     "gate of the whole picture": (2, lambda n, y: n.wide(F.pixel_shuffle(n.up(y), 2).mul(y.mean((2, 3), True)))),
     "average within": (2, lambda n, y: n.wide((z := F.pixel_shuffle(n.up(y), 2)) + z.mean((2, 3), True))),

@@ -11,6 +11,7 @@ from torch import Tensor, fx, nn
 from restorekit._check import check_batch
 from restorekit.inference._rewrites.convolution import spelled_out
 from restorekit.inference._rewrites.pipeline import rewritten
+from restorekit.inference._rewrites.tracing import settled
 from restorekit.layers._skeleton import skeleton
 from restorekit.models import Restorer
 from restorekit.models._trace import Trace, trace
@@ -35,6 +36,8 @@ class Optimized(Restorer):
         graphs: What runs, by scale.
     """
 
+    is_original = False
+
     def __init__(self, model: Restorer, scales: Sequence[int], dtype: torch.dtype, *, cast: bool = True) -> None:
         super().__init__(
             scales, size_multiple=model.size_multiple, in_channels=model.in_channels, config=dict(model.config)
@@ -44,7 +47,7 @@ class Optimized(Restorer):
         if own != self.picture_dtype:
             model = copy.deepcopy(model).to(self.picture_dtype)
         self.whole_pixels = model.whole_pixels
-        self._plan = (skeleton(model),)  # no submodule: its tensors have no memory and stay so
+        self._plan = (settled(skeleton(model)),)  # no submodule: its tensors have no memory and stay so
         self.graphs = nn.ModuleDict({str(scale): rewritten(model, scale, dtype, cast=cast) for scale in self.scales})
         self.requires_grad_(False).eval()
 
@@ -94,7 +97,11 @@ class Optimized(Restorer):
 
     def _run(self, x: Tensor, scale: int) -> Tensor:
         padded = self.pad(x).contiguous(memory_format=torch.channels_last)
-        return self.crop(self.graphs[str(scale)](padded), x, scale)
+        return self.crop(self._graph(scale)(padded), x, scale)
+
+    def _graph(self, scale: int) -> nn.Module:
+        # By comparison: torch.compile may not know the number, but then guards what it was compared with.
+        return next(graph for held, graph in zip(self.scales, self.graphs.values(), strict=True) if held == scale)
 
     def check_input(self, x: Tensor) -> None:
         """Require pictures that the original can take, of any floating-point type."""

@@ -19,6 +19,7 @@ class Network(nn.Module, ABC):
     Attributes:
         config: The same.
         layouts: Foreign checkpoint layouts that the network can read.
+        is_original: Whether its weights are those of a file; not if it was rewritten for inference.
 
     Example:
         >>> import restorekit
@@ -27,6 +28,7 @@ class Network(nn.Module, ABC):
     """
 
     layouts: ClassVar[tuple[Layout, ...]] = ()
+    is_original: ClassVar[bool] = True
 
     def __init__(self, config: dict[str, Any]) -> None:
         super().__init__()
@@ -48,6 +50,8 @@ def check_network(model: object) -> None:
     """Require a network of this library."""
     if not isinstance(model, Network):
         raise TypeError(f"model must be a network of restorekit.models, got {type(model).__name__}")
+    if not model.is_original:
+        raise TypeError("model was rewritten for inference; save or load the network that it was made from")
 
 
 def record(arguments: dict[str, Any]) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, fx, nn
 from torch.fx.proxy import GraphAppendingTracer
+from torch.nn.utils.parametrize import is_parametrized, type_before_parametrizations
 
 from restorekit.inference._rewrites.convolution import FusedConv2d
 from restorekit.inference._rewrites.overwriting import settle_overwriting
@@ -134,7 +135,7 @@ class _Layers:
 
     def _copied(self, module: nn.Module) -> nn.Module:
         fused = FusedConv2d.of(module, self._kept) if isinstance(module, nn.Conv2d | SConv2d) else None
-        return copy.deepcopy(module, self.memo).eval().requires_grad_(False) if fused is None else fused
+        return settled(copy.deepcopy(module, self.memo)).eval().requires_grad_(False) if fused is None else fused
 
     def _kept(self, tensor: Tensor) -> nn.Parameter:
         if id(tensor) not in self.memo:
@@ -154,6 +155,20 @@ class _Leaf(nn.Module):
 
     def forward(self, *args: Any, **kwargs: Any) -> Any:
         return self.called(args, kwargs)
+
+
+def settled(module: nn.Module) -> nn.Module:
+    """A copy of a module, with each weight that is computed of others, as weight norm does, computed for good.
+
+    ``remove_parametrizations`` would change the class of the part, which it has in common with what it is a copy of.
+    """
+    for part in filter(is_parametrized, list(module.modules())):
+        values = {name: getattr(part, name).detach() for name in part.parametrizations}  # type: ignore[union-attr]
+        part.__class__ = type_before_parametrizations(part)
+        del part.parametrizations
+        for name, value in values.items():
+            setattr(part, name, nn.Parameter(value, requires_grad=False))
+    return module
 
 
 def _is_leaf(module: nn.Module) -> bool:
