@@ -33,7 +33,7 @@ def optimize(
 
     ``restore`` does this by itself where a picture is worth the work, at each call; rewrite once what restores many
     small ones. A network whose path depends on the picture keeps its own forward. A desubpixel head goes on taking
-    enlarged pictures, as nothing says how they were enlarged; ``models.fold_desubpixel`` first makes it take small ones.
+    enlarged pictures, as nothing says how they were enlarged; ``models.fold_desubpixel`` makes it take small ones.
 
     Args:
         model: Network from this library, or a subclass of ``models.Restorer``; left as it is.
