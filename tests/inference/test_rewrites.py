@@ -603,6 +603,16 @@ def test_a_network_that_looks_at_the_picture_runs_as_it_is():
     assert isinstance(same(around(lambda n, x: n.b(F.relu(n.a(x))), a=conv(3), b=Branching())), AsItIs)
 
 
+def test_what_another_runtime_narrows_is_not_narrowed_here():
+    for function in (lambda n, x: n.b(n.a(x)), lambda n, x: n.a(x) if x.sum() < 9 else x):
+        model = around(function, a=conv(3), b=conv()).float()
+        graph = rewritten(model, 1, torch.bfloat16, cast=False)
+        assert {p.dtype for p in graph.parameters()} == {torch.float32}
+        x = pictures(model, 5, 4).float() - 9
+        with torch.no_grad():
+            assert torch.allclose(graph(x), model(x), rtol=0, atol=1e-4)
+
+
 class Sized(nn.Module):
     def __init__(self):
         super().__init__()

@@ -31,6 +31,10 @@ def optimize(
     - the end, where features are widest, runs in strips of rows that stay in cache;
     - tensors are in channels last, and features in ``dtype``.
 
+    ``restore`` does this by itself where a picture is worth the work, at each call; rewrite once what restores many
+    small ones. A network whose path depends on the picture keeps its own forward. A desubpixel head goes on taking
+    enlarged pictures, as nothing says how they were enlarged; ``models.fold_desubpixel`` makes it take small ones.
+
     Args:
         model: Network from this library, or a subclass of ``models.Restorer``; left as it is.
         dtype: Type to compute features in, such as ``torch.bfloat16``; the network's own if None. Pictures, and what is
@@ -41,13 +45,14 @@ def optimize(
 
     Returns:
         A network for evaluation alone, with copies of all weights: it takes and gives pictures as ``model`` does, of
-        any floating-point type. Results differ by rounding: of about 1e-6 in float32.
+        any floating-point type. Results differ by rounding: of about 1e-6 in float32. Pixels that are no numbers spread
+        as far as in ``model``, and around an enlargement up to the next pixel of the picture.
 
     Raises:
         ImportError: The backend is not installed.
         TypeError: ``model`` is no network of this library, or ``dtype`` no floating-point type.
         ValueError: An unknown backend, options that do not go together, or a network with
-            forward hooks or with weights that are not finite.
+            forward hooks or with weights or statistics that are not finite.
 
     Example:
         >>> import restorekit

@@ -38,8 +38,9 @@ def rewritten(model: Restorer, scale: int, dtype: torch.dtype, *, cast: bool = T
         own = next(model.parameters()).dtype
         side = _SIDE * model.size_multiple
         x = torch.empty(2, model.in_channels, side, side, dtype=own, device="meta")
-        if graph is None or not _rewrite(graph, x, dtype if cast else own, fold=dtype == own):
-            return AsItIs(model, scale, dtype)
+        computed = dtype if cast else own
+        if graph is None or not _rewrite(graph, x, computed, fold=dtype == own):
+            return AsItIs(model, scale, computed)
         clean(graph)
     graph.meta["widest"] = max(math.prod(shape_at(node)) for node in graph.graph.nodes) / (2 * side**2)
     return graph

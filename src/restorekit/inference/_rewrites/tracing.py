@@ -166,6 +166,7 @@ def settled(module: nn.Module) -> nn.Module:
         values = {name: getattr(part, name).detach() for name in part.parametrizations}  # type: ignore[union-attr]
         part.__class__ = type_before_parametrizations(part)
         del part.parametrizations
+        part._load_state_dict_pre_hooks.clear()  # of a function within a function, which cannot be pickled
         for name, value in values.items():
             setattr(part, name, nn.Parameter(value, requires_grad=False))
     return module
