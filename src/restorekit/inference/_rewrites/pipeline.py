@@ -59,9 +59,9 @@ def _rewrite(graph: fx.GraphModule, x: Tensor, dtype: torch.dtype, *, fold: bool
     shuffle_transposed(graph)
     shuffle_last(graph)
     fuse_activations(graph)
-    shuffle_behind(graph)
     if fold:
         fold_constants(graph)
+    shuffle_behind(graph)
     split_concatenations(graph)
     fuse_sums(graph)
     fuse_activations(graph)
