@@ -23,7 +23,7 @@ from torch.export import Dim
 from torch.nn.parallel import DistributedDataParallel
 
 from restorekit.image import atomic_path
-from restorekit.inference import tiled
+from restorekit.inference import optimize, tiled
 from restorekit.metrics import count_multadds, count_parameters
 from restorekit.models import Restorer, create_model, export_onnx, list_models
 
@@ -62,6 +62,13 @@ def tiles(model: Restorer, scale: int) -> float:
     radius, unit = model.receptive_radius or 0, model.size_multiple
     strip = picture(model, radius // unit + 40, 4, batch=1)
     return worst(model, functools.partial(tiled, model, tile=32 * unit, scale=scale), [strip], scale)
+
+
+def optimised(model: Restorer, scale: int) -> float:
+    """``inference.optimize`` at two sizes, one of them in need of padding."""
+    pictures = [picture(model, *size, batch=batch) for batch, size in enumerate(UNSEEN, start=1)]
+    pictures[0] = pictures[0][..., model.size_multiple // 2 :, :]
+    return worst(model, functools.partial(optimize(model), scale=scale), pictures, scale)
 
 
 def export(model: Restorer, scale: int) -> float:
@@ -158,6 +165,7 @@ def ddp(model: Restorer, scale: int) -> float:
 
 CHECKS: dict[str, tuple[Callable[[Restorer, int], float], float]] = {  # the check, and the difference that it allows
     "tiles": (tiles, 1e-11),
+    "optimised": (optimised, 1e-5),
     "export": (export, 1e-5),
     "ONNX": (onnx, 1e-4),
     "compile": (compiled, 1e-4),
@@ -233,6 +241,7 @@ its largest value, on small random pictures with fresh weights, or say what fail
 | Column | Shows |
 |---|---|
 | tiles | `inference.tiled` in float64, tiles of 32 px (32 multiples where the network needs multiples) |
+| optimised | `inference.optimize` in float32, at two sizes, one of them in need of padding |
 | export | `torch.export` with dynamic batch, height and width, run at two sizes not seen at export |
 | ONNX | `models.export_onnx`, the same in ONNX Runtime |
 | compile | `torch.compile(fullgraph=True)`, forward and backward, without the generated code (`backend="aot_eager"`) |

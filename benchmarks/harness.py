@@ -127,6 +127,8 @@ def compare(
 ) -> Measurement:
     """Run all ways in turns and print a row for each: median, interquartile range, ratio to the first.
 
+    A peer that raises an error is left out, and the note says so, unless it is the first; ours must work.
+
     Args:
         title: What is measured.
         ways: Name and call of each way; the first is what the others are compared with.
@@ -140,9 +142,11 @@ def compare(
     Returns:
         The measurement, which gives median seconds by name.
     """
+    first, (ways, lost) = next(iter(ways)), working(ways)
+    if first not in ways:
+        raise RuntimeError(f"nothing to compare with: {lost[0]}")
+    note = "; ".join(filter(None, [note, *lost]))
     seconds: dict[str, list[float]] = {name: [] for name in ways}
-    for call in ways.values():
-        call()
     began = time.perf_counter()
     for done in range(repeats):
         if done >= 3 and time.perf_counter() - began > limit:
@@ -154,6 +158,27 @@ def compare(
     found = tuple(summary(name, values, floor=(floors or {}).get(name)) for name, values in seconds.items())
     runs = max(map(len, seconds.values()), default=0)
     return shown(Measurement(title, found, table, runs=runs, note=note, aside=tuple(aside)))
+
+
+def working(ways: Mapping[str, Callable[[], object]]) -> tuple[dict[str, Callable[[], object]], list[str]]:
+    """Call each way once: those that run, and what is to be said of peers that do not; ours must."""
+    found: dict[str, Callable[[], object]] = {}
+    lost = []
+    for name, call in ways.items():
+        try:
+            call()
+        except Exception as error:  # whatever a package of others does
+            if name.startswith(OURS):
+                raise
+            lost.append(f"{name} is left out: {brief(error)}")
+        else:
+            found[name] = call
+    return found, lost
+
+
+def brief(error: BaseException) -> str:
+    """An error on one line that is not too long."""
+    return f"{type(error).__name__}: {' '.join(str(error).split())[:120]}"
 
 
 def record(

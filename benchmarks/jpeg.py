@@ -11,7 +11,7 @@ from collections.abc import Callable
 from functools import partial
 
 import torch
-from harness import Measurement, Options, compare, main, record
+from harness import Measurement, Options, compare, main, record, working
 from PIL import Image
 from skimage import data
 from torch import Tensor
@@ -71,7 +71,11 @@ def measure(options: Options) -> list[Measurement]:
     count, size, repeats = (4, 64, 3) if options.quick else (16, 256, 21)
     photograph = to_tensor(data.astronaut())
     x = torch.cat([photograph[:, :, 16 * i : 16 * i + size, 16 * i : 16 * i + size] for i in range(count)])
-    codecs = {**peers(options), "restorekit": differentiable_jpeg}
+    theirs = peers(options)
+    able, lost = working({name: partial(codec, x[:1], 50) for name, codec in theirs.items()})
+    for text in lost:
+        options.say(text)
+    codecs = {**{name: theirs[name] for name in able}, "restorekit": differentiable_jpeg}
     table = f"Differentiable JPEG, {count} x 3 x {size} x {size}"
     with torch.no_grad():
         exact = {"Pillow, a loop": partial(pillow_loop, x, 50), "restorekit": partial(jpeg, x, 50)}

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from functools import partial
 
 import torch
-from harness import Measurement, Options, compare, main
+from harness import Measurement, Options, compare, main, working
 from plain_ssim import dense_window_ssim
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -119,10 +119,10 @@ def row(title: str, ways: Ways, shape: tuple[int, ...], repeats: int) -> Measure
         value.backward()
         return value.detach()
 
-    values = ", ".join(f"{name} {step(loss).item():.6f}" for name, loss in ways.items())
-    calls: dict[str, Callable[[], object]] = {name: partial(step, loss) for name, loss in ways.items()}
-    size = " x ".join(map(str, shape))
-    return compare(size, calls, repeats=repeats, table=title, note=f"values: {values}", aside=["torch, L1"])
+    calls, lost = working({name: partial(step, loss) for name, loss in ways.items()})
+    values = ", ".join(f"{name} {step(ways[name]).item():.6f}" for name in calls)
+    size, note = " x ".join(map(str, shape)), "; ".join([f"values: {values}", *lost])
+    return compare(size, calls, repeats=repeats, table=title, note=note, aside=["torch, L1"], limit=10)
 
 
 def measure(options: Options) -> list[Measurement]:

@@ -110,7 +110,7 @@ def rows(
     """Forward, then with the gradient; the first way is ours."""
     prediction = pair[0]
     title = " x ".join(map(str, prediction.shape))
-    values, shared = prediction.numel(), {"repeats": repeats, "table": name}
+    values, shared = prediction.numel(), {"repeats": repeats, "table": name, "limit": 12}
     with torch.no_grad():
         calls = {way: partial(f, *pair) for way, f in ways.items()}
         forward = compare(title, calls, floors=floors(machine, name, values, 1), **shared)

@@ -10,6 +10,8 @@ import torch
 from harness import Options
 from torch import Tensor, nn
 
+from restorekit.inference._runtimes import _without_telemetry
+
 Run = Callable[[Tensor], Tensor]
 
 
@@ -36,7 +38,8 @@ def onnx_runtime(model: nn.Module, x: Tensor, options: Options) -> Run:
 
 def openvino(model: nn.Module, x: Tensor, options: Options, *, precision: str) -> Run:
     """OpenVINO in "f32" or "bf16"."""
-    import openvino  # noqa: PLC0415
+    with _without_telemetry():  # as ours does, which may be the second to import it
+        import openvino  # noqa: PLC0415
 
     settings = {"INFERENCE_PRECISION_HINT": precision, "INFERENCE_NUM_THREADS": options.threads}
     with tempfile.TemporaryDirectory() as folder:

@@ -23,6 +23,19 @@ def test_ways_run_in_turns_after_one_run_that_is_not_timed():
     assert [way.ours for way in found.ways] == [False, True]
 
 
+def test_a_peer_that_raises_is_left_out_and_ours_or_the_first_is_not():
+    def broken():
+        raise ArithmeticError("no\n  number")
+
+    found = compare("x", {"restorekit": int, "peer": broken, "other": int}, repeats=1, note="equal")
+    assert [way.name for way in found.ways] == ["restorekit", "other"]
+    assert found.note == "equal; peer is left out: ArithmeticError: no number"
+    with pytest.raises(ArithmeticError):
+        compare("x", {"peer": int, "restorekit": broken}, repeats=1)
+    with pytest.raises(RuntimeError, match="nothing to compare with: peer is left out: ArithmeticError"):
+        compare("x", {"peer": broken, "restorekit": int}, repeats=1)
+
+
 def test_a_limit_ends_the_rounds_but_leaves_three():
     calls = []
     assert compare("x", {"a": lambda: calls.append(1)}, repeats=50, limit=0).runs == 3

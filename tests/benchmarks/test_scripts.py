@@ -1,7 +1,11 @@
 """The cheap benchmarks run through with small pictures, and name what they measured. No time is judged."""
 
+import contextlib
 import copy
 import importlib
+import importlib.util
+import re
+import sys
 
 import degrade
 import floor
@@ -9,6 +13,7 @@ import growth
 import jpeg
 import memory
 import metrics
+import plain_runtimes
 import plain_ssim
 import published_carn
 import pytest
@@ -91,10 +96,14 @@ def test_inference_leaves_out_what_cannot_run_and_refuses_what_differs(with_opti
     }
     with torch.no_grad():
         assert list(inference.build(builders, x, once)) == ["plain, float32", "restorekit, bfloat16"]
-        builders["wrong"] = lambda: lambda x: model(x) + 1
-        with pytest.raises(SystemExit, match="wrong differs from the plain network"):
+        builders["plain, elsewhere"] = lambda: lambda x: model(x) + 1
+        assert "plain, elsewhere" not in inference.build(builders, x, once)
+        builders["restorekit, wrong"] = lambda: lambda x: model(x) + 1
+        with pytest.raises(SystemExit, match="restorekit, wrong differs from the plain network"):
             inference.build(builders, x, once)
-    assert once.notes == ["restorekit, OpenVINO is left out: ImportError: no openvino"]
+    assert once.notes[0] == "restorekit, OpenVINO is left out: ImportError: no openvino"
+    assert re.fullmatch("plain, elsewhere differs from the plain network by .* and is left out", once.notes[1])
+    assert len(once.notes) == 2
 
 
 def test_memory_says_what_a_process_took(once, monkeypatch):
@@ -127,3 +136,44 @@ def test_a_point_of_growth_runs(once):
         found = growth.point(once, 2, shape)
         assert found.peak >= found.before > 0
         assert found.seconds > 0
+
+
+def test_the_plain_network_in_openvino_reports_to_nobody(once, monkeypatch):
+    """The package imports its telemetry, which sends a message at the import, if it can be found."""
+    reported = []
+    for name in [name for name in sys.modules if name.partition(".")[0] in ("openvino", "openvino_telemetry")]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, "openvino", None)  # so that what is imported below goes at the end
+    del sys.modules["openvino"]
+
+    class Finder:
+        @staticmethod
+        def find_spec(name, path=None, target=None):
+            known = name in ("openvino", "openvino_telemetry")
+            return importlib.util.spec_from_loader(name, Loader()) if known else None
+
+    class Loader:
+        @staticmethod
+        def create_module(spec):
+            return None
+
+        @staticmethod
+        def exec_module(module):
+            if module.__name__ == "openvino_telemetry":
+                reported.append("an import")
+                return
+            with contextlib.suppress(ImportError):
+                importlib.import_module("openvino_telemetry")
+            module.Core = Core
+
+    class Core:
+        def compile_model(self, path, device, settings):
+            assert settings == {"INFERENCE_PRECISION_HINT": "bf16", "INFERENCE_NUM_THREADS": once.threads}
+            return lambda pictures: [pictures + 1]
+
+    monkeypatch.setattr(sys, "meta_path", [Finder, *sys.meta_path])
+    monkeypatch.setattr(plain_runtimes, "write_onnx", lambda *arguments: None)
+    run = plain_runtimes.openvino(torch.nn.Identity(), torch.zeros(1), once, precision="bf16")
+    assert reported == []
+    assert run(torch.zeros(1)).item() == 1
+    monkeypatch.delitem(sys.modules, "openvino", raising=False)

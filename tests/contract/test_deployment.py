@@ -27,7 +27,7 @@ def check(kind, case):
     assert run(model, model.scales[-1]) <= allowed
 
 
-@pytest.mark.parametrize("kind", ["export", "compile", "bfloat16", "DDP"])
+@pytest.mark.parametrize("kind", ["optimised", "export", "compile", "bfloat16", "DDP"])
 @pytest.mark.parametrize("case", EXPORTED.values(), ids=EXPORTED)
 def test_runs_elsewhere(case, kind):
     check(kind, case)
@@ -69,7 +69,19 @@ def test_a_check_can_fail_and_says_why(kind):
     said = deployment.attempt(lambda: deployment.check_cell(kind, model))
     differs, raises = r"differs by \de[+-]0\d", r"\w{9,} [ -{}~]+"
     assert re.fullmatch(f"fails: ({differs if kind in {'tiles', 'bfloat16'} else raises})", said)
-    assert not deployment.check_cell("channels_last", model).startswith("fails")
+    for other in ("channels_last", "optimised"):  # which keeps a forward that it cannot follow
+        assert not deployment.check_cell(other, model).startswith("fails")
+
+
+def test_a_rewritten_network_that_computes_something_else_fails(monkeypatch):
+    torch.manual_seed(0)
+    monkeypatch.setattr(deployment, "optimize", lambda model: lambda x, scale: 1.001 * model(x, scale=scale))
+    assert deployment.check_cell("optimised", Broken()) == "fails: differs by 1e-03"
+    monkeypatch.undo()
+    hooked = Broken()
+    hooked.register_forward_hook(lambda *_: None)
+    said = deployment.attempt(lambda: deployment.check_cell("optimised", hooked))
+    assert said.startswith("fails: ValueError model has forward hooks")
 
 
 def test_a_wrapper_is_gone_before_its_process_group(monkeypatch):

@@ -151,6 +151,19 @@ def test_what_cannot_be_written_is_refused(tmp_path, name, image, error, message
     assert [entry.name for entry in tmp_path.iterdir()] == ["folder.png"]
 
 
+@pytest.mark.parametrize(("name", "side"), [("a.jpg", 65_500), ("a.webp", 16_383)])
+def test_a_side_that_the_format_cannot_count_is_refused(tmp_path, name, side):
+    """The largest is written, so the limit is the encoder's own."""
+    for shape in ((1, side, 3), (side, 1, 3)):
+        write_image(tmp_path / name, np.zeros(shape, np.uint8))
+        assert read_image(tmp_path / name).shape == shape
+    (tmp_path / name).unlink()
+    for shape in ((1, side + 1, 3), (side + 1, 1, 3)):
+        with pytest.raises(ValueError, match=f"at most {side:,} pixels a side.*write PNG"):
+            write_image(tmp_path / name, np.zeros(shape, np.uint8))
+    assert list(tmp_path.iterdir()) == []
+
+
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
 def test_a_full_disk_leaves_the_old_file(tmp_path, monkeypatch, dtype):
     path = tmp_path / "a.png"

@@ -2,6 +2,8 @@
 
 import importlib
 import io
+import tracemalloc
+import zlib
 
 import numpy as np
 import pytest
@@ -106,6 +108,71 @@ def test_damaged_files_give_a_picture_or_a_value_error(tmp_path, compression):
         except ValueError:
             refused += 1
     assert refused > 30
+
+
+def directory(pieces, *, side=16, sizes=None, **tags):
+    """A grey picture of 8 x 8 in Deflate tiles, whose tags say what they like."""
+    file = io.BytesIO()
+    file.write(bytes(8))
+    offsets = []
+    for piece in pieces:
+        offsets.append(file.tell())
+        file.write(piece)
+    sizes = sizes or tuple(map(len, pieces))
+    entries = {256: 8, 257: 8, 258: 8, 259: 8, 262: 1, 277: 1, 284: 1, 322: side, 323: side}
+    entries = {tag: (value,) for tag, value in entries.items()} | {324: tuple(offsets), 325: sizes}
+    module._finish(file, entries | {int(tag[1:]): value for tag, value in tags.items()}, "<", big=max(sizes) >= 1 << 32)
+    return file.getvalue()
+
+
+TILE = zlib.compress(bytes(range(256)))
+
+
+def refusal(path):
+    """What both ways of reading say, without taking the memory that the tags speak of."""
+    messages = []
+    for read in (read_image, lambda path: open_rows(path).__enter__()):
+        tracemalloc.start()
+        with pytest.raises(ValueError, match=path.name) as caught:
+            read(path)
+        assert tracemalloc.get_traced_memory()[1] < 2**24
+        tracemalloc.stop()
+        messages.append(str(caught.value))
+    return messages
+
+
+@pytest.mark.parametrize("size", [2**20, 2**31, 2**62])
+def test_sizes_of_pieces_that_are_not_there_take_no_memory(tmp_path, size):
+    (tmp_path / "a.tif").write_bytes(directory([TILE]))
+    assert read_image(tmp_path / "a.tif")[1, 1] == 17
+    assert strips(tmp_path / "a.tif")[0][1, 1] == 17
+    (tmp_path / "a.tif").write_bytes(directory([TILE], sizes=(size,)))
+    refusal(tmp_path / "a.tif")
+
+
+def test_one_place_named_by_many_tiles_is_not_copied_for_each(tmp_path):
+    """A megabyte behind every tile of a row would make the row a thousand megabytes."""
+    places, sizes = (8,) * 1000, (2**20,) * 1000
+    content = directory([TILE + bytes(2**20)], _256=(16000,), _324=places, _325=sizes)
+    (tmp_path / "a.tif").write_bytes(content)
+    assert strips(tmp_path / "a.tif") is None
+
+
+def test_a_tile_larger_than_any_picture_is_refused(tmp_path):
+    """It would be decoded whole: a thousandth of it is enough to fill a file."""
+    (tmp_path / "a.tif").write_bytes(directory([zlib.compress(bytes(10**6))], side=32000))
+    messages = refusal(tmp_path / "a.tif")
+    assert all("tiles of 32000 x 32000 pixels are more than max_pixels=256,000,000" in text for text in messages)
+    (tmp_path / "a.tif").write_bytes(directory([zlib.compress(bytes(1024**2))], side=1024))
+    assert read_image(tmp_path / "a.tif", max_pixels=64).shape == (8, 8)  # usual tiles are never too large
+
+
+def test_tags_of_another_type_are_left_to_libtiff(tmp_path):
+    """It passes over a predictor that is given as bytes, which tiff_rows would take for a number."""
+    (tmp_path / "a.tif").write_bytes(directory([TILE], _317=b"\2"))
+    assert strips(tmp_path / "a.tif") is None
+    with open_rows(tmp_path / "a.tif") as picture:
+        np.testing.assert_array_equal(picture.read(8)[..., 0], read_image(tmp_path / "a.tif"))
 
 
 def write(pixels):

@@ -166,6 +166,15 @@ def test_one_bad_picture_does_not_spoil_those_that_run_with_it(tmp_path):
     np.testing.assert_array_equal(read_image(tmp_path / "out/3.png"), restore(net, source / "3.png"))
 
 
+def test_a_result_too_wide_for_its_format_is_told_before_it_is_restored(tmp_path):
+    source = write_folder(tmp_path / "in", {"narrow.webp": noise(1, 9, 3), "wide.webp": noise(1, 8192, 3)})
+    net = network()
+    seen = Calls(net)
+    with pytest.warns(UserWarning, match=r"1 of 2 .*wide\.webp \(.*at most 16,383 pixels a side"):
+        run(source, tmp_path / "out", net, suffix=None)
+    assert seen.shapes == [(1, 3, 1, 9)]
+
+
 def test_a_large_picture_goes_by_itself(photos, tmp_path, monkeypatch):
     expected = tmp_path / "expected"
     run(photos, expected)
@@ -183,6 +192,44 @@ def test_a_large_picture_goes_by_itself(photos, tmp_path, monkeypatch):
 
 
 open_picture = run_module.open_picture
+
+
+@pytest.mark.parametrize("options", [{"tile": 4}, {"self_ensemble": True, "scale": 3, "dtype": torch.bfloat16}])
+def test_large_pictures_get_the_options_too(photos, tmp_path, monkeypatch, options):
+    net = network((2, 3)) if "scale" in options else network()
+    run(photos, tmp_path / "expected", net, **options)
+    monkeypatch.setattr(run_module, "LARGE_PIXELS", 0)
+    run(photos, tmp_path / "out", net, **options)
+    for path in tree(tmp_path / "expected"):
+        assert np.array_equal(read_image(tmp_path / "out" / path), read_image(tmp_path / "expected" / path))
+
+
+def test_large_pictures_that_fail_are_named_and_leave_nothing(photos, tmp_path, monkeypatch):
+    (photos / "a.png").write_bytes((photos / "a.png").read_bytes()[:-30])
+    monkeypatch.setattr(run_module, "LARGE_PIXELS", 0)
+    with pytest.warns(UserWarning, match="4 of 6 pictures"):
+        result = run(photos, tmp_path / "out", suffix=".bmp", max_pixels=63)
+    reasons = {path.name: reason for path, reason in result.failed.items()}
+    assert reasons.keys() == {"a.png", "deep.png", "alpha.v2.webp", "grey.tif"}
+    assert reasons["a.png"].startswith("the file is truncated")
+    assert "cannot hold RGBA16" in reasons["deep.png"]
+    assert sorted(tree(tmp_path / "out")) == ["b.bmp", "sub/far/down.bmp"]
+    with pytest.raises(ValueError, match=r"a\.png: the file is truncated"):
+        run(photos, tmp_path / "strict", strict=True)
+
+
+def test_the_network_is_made_ready_once_for_small_and_large(photos, tmp_path, monkeypatch):
+    module = importlib.import_module("restorekit.inference._optimized")
+    scales, rewritten = [], module.rewritten
+
+    def counted(model, scale, *arguments, **options):
+        scales.append(scale)
+        return rewritten(model, scale, *arguments, **options)
+
+    monkeypatch.setattr(module, "rewritten", counted)
+    monkeypatch.setattr(run_module, "LARGE_PIXELS", 150)
+    run(photos, tmp_path / "out", network((2, 3)), scale=3)
+    assert scales == [3]
 
 
 def test_broken_pictures_are_counted_and_named(photos, tmp_path):
@@ -316,11 +363,13 @@ def test_ctrl_c_keeps_what_is_written_and_ends_the_threads(tmp_path):
     assert threading.active_count() == threads
 
 
-def test_a_disk_that_takes_nothing_stops_the_run(photos, tmp_path, monkeypatch):
+@pytest.mark.parametrize(("writer", "large"), [("write_image", 2**26), ("restore_file", 0)])
+def test_a_disk_that_takes_nothing_stops_the_run(photos, tmp_path, monkeypatch, writer, large):
     def full(*arguments, **options):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(run_module, "write_image", full)
+    monkeypatch.setattr(run_module, "LARGE_PIXELS", large)
+    monkeypatch.setattr(run_module, writer, full)
     with pytest.raises(OSError, match="No space left"):
         run(photos, tmp_path / "out")
 

@@ -410,7 +410,10 @@ def test_other_concatenations(function):
 def test_a_narrow_convolution_moves_in_front_of_the_shuffle(factor, size, outputs, bias):
     last = conv(2, outputs, size, bias=bias)
     model = around(
-        lambda n, x: F.leaky_relu(n.b(F.pixel_shuffle(n.a(x), factor))), scale=factor, a=conv(3, 2 * factor**2), b=last
+        lambda n, x: F.leaky_relu(n.b(F.pixel_shuffle(n.a(x).relu(), factor))),  # a linear chain would be one kernel
+        scale=factor,
+        a=conv(3, 2 * factor**2),
+        b=last,
     )
     graph = same(model, [(3, 5)])
     assert [step for step in steps(graph) if step != "leaky_relu"] == ["FusedConv2d"] * 2 + ["pixel_shuffle"]

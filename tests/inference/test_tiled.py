@@ -7,7 +7,7 @@ import torch
 from hypothesis import given, settings
 from torch import nn
 
-from restorekit.inference import _running, restore, tiled
+from restorekit.inference import _running, optimize, restore, tiled
 from restorekit.models import Restorer, carn, carn_m, rnan
 
 module = importlib.import_module("restorekit.inference.tiled")
@@ -192,6 +192,60 @@ def test_automatic_tiles_follow_the_budget(monkeypatch):
     assert all(height <= 8 + 2 * net.receptive_radius for *_, height, width in seen.sizes)
 
 
+@pytest.fixture
+def fast(monkeypatch):
+    """A rewritten network whose tensors are mapped afresh above a picture of 40 x 40."""
+    net = optimize(network(blocks=1))
+    for where in (module, restoring):
+        monkeypatch.setattr(where, "MAPPED_BYTES", 40**2 * net.widest_bytes(2))
+    monkeypatch.setattr(module, "_WORTH", 2.5)
+    assert (40 / (40 - 2 * net.receptive_radius)) ** 2 < 2.5
+    return net
+
+
+@pytest.mark.parametrize("size", [(40, 40), (16, 100)])
+def test_a_picture_whose_tensors_are_not_mapped_runs_in_one_piece(fast, size):
+    assert module.quickest_tile(fast, noise(1, 3, *size), 2, 2**30) is None
+
+
+def test_tiles_stay_below_the_size_that_is_mapped_and_change_nothing(fast):
+    x, side = noise(1, 3, 41, 70), 40 - 2 * fast.receptive_radius
+    assert module.quickest_tile(fast, x, 2, 2**30) == side
+    expected = whole(fast, x)
+    seen = Counting(fast)
+    assert difference(restore(fast, x), expected) < 1e-6
+    assert len(seen.sizes) > 1
+    assert all(height <= 40 and width <= 40 for *_, height, width in seen.sizes)
+
+
+def test_tiles_whose_halo_costs_more_than_they_bring_are_left_alone(fast, monkeypatch):
+    x = noise(1, 3, 100, 100)
+    monkeypatch.setattr(module, "_WORTH", (40 / (40 - 2 * fast.receptive_radius)) ** 2 - 0.01)
+    memory = 100**2 * module.memory_per_pixel(fast, 2)
+    assert module.quickest_tile(fast, x, 2, memory) is None
+    monkeypatch.setattr(module, "TILE_MEMORY", memory / 4)
+    assert module.quickest_tile(fast, x, 2, memory - 1) == 50 - 2 * fast.receptive_radius
+    monkeypatch.setattr(module, "MAPPED_BYTES", 1)  # less than one pixel
+    assert module.quickest_tile(fast, x, 2, memory) is None
+
+
+def test_tiles_of_a_network_that_is_not_rewritten_follow_the_memory_alone(monkeypatch):
+    net, x = network(blocks=1), noise(1, 3, 100, 100)
+    memory = 100**2 * module.memory_per_pixel(net, 2)
+    monkeypatch.setattr(module, "MAPPED_BYTES", memory / 100)
+    assert module.quickest_tile(net, x, 2, memory) is None
+    monkeypatch.setattr(module, "TILE_MEMORY", memory / 4)
+    assert module.quickest_tile(net, x, 2, memory - 1) == 50 - 2 * net.receptive_radius
+
+
+def test_automatic_tiles_are_not_mapped_either_where_that_is_worth_it(fast, monkeypatch):
+    side, budget = 40 - 2 * fast.receptive_radius, module.memory_per_pixel(fast, 2)
+    assert module.automatic_tile(fast, 2, 90**2 * budget) == side
+    assert module.automatic_tile(fast, 2, 30**2 * budget) == 30 - 2 * fast.receptive_radius
+    monkeypatch.setattr(module, "_WORTH", 1)
+    assert module.automatic_tile(fast, 2, 90**2 * budget) == 90 - 2 * fast.receptive_radius
+
+
 def test_memory_is_counted_in_the_networks_dtype():
     net = network()
     single = module.memory_per_pixel(net, 2)
@@ -295,7 +349,7 @@ def test_wrong_tile(tile):
             call(network(), noise(1, 3, 4, 4), tile=tile)
 
 
-@pytest.mark.parametrize("tile", [1.5, True, float("nan"), (4, 4)])
+@pytest.mark.parametrize("tile", [1.5, True, float("nan"), (4, 4), [4]])
 def test_tile_must_be_an_integer(tile):
     for call in (tiled, restore):
         with pytest.raises(TypeError, match="tile must be an integer"):

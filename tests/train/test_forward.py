@@ -102,3 +102,17 @@ def test_weights_that_are_no_one_piece_of_memory_train_as_well():
     assert torch.allclose(ends[0][0], ends[1][0], rtol=0, atol=1e-6)
     assert not torch.equal(ends[0][0], base[::2])
     assert torch.equal(ends[0][1], base[1::2])
+
+
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
+def test_a_run_goes_on_with_weights_in_another_layout(tmp_path, layout):
+    """The file holds moments in the layout of before; a pass that took both for one would mix them up."""
+    pairs, path = [(x, torch.zeros(4, 4, 5)) for x in pictures()], tmp_path / "run.pt"
+    options = {"batch_size": 2, "learning_rate": 0.01, "progress": False}
+    torch.manual_seed(0)
+    first = nn.Conv2d(3, 4, 3, padding=1)
+    whole, second = copy.deepcopy(first), copy.deepcopy(first).to(memory_format=layout)
+    fit(whole, pairs, steps=6, **options)
+    fit(first, pairs, steps=3, checkpoint=path, **options)
+    fit(second, pairs, steps=6, checkpoint=path, **options)
+    assert torch.allclose(second.weight, whole.weight, rtol=0, atol=1e-6)

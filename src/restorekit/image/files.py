@@ -27,10 +27,11 @@ class Format(NamedTuple):
     name: str  # Pillow's
     kinds: tuple[str, ...]  # grey (L), alpha (A), colour (RGB), each with the bits that it can hold
     options: dict[str, Any]
+    side: int = 2**31 - 1  # most pixels along a side
 
 
 _GREY, _COLOUR, _ALPHA = ("L8",), ("RGB8",), ("LA8", "RGBA8")
-_JPEG = Format("JPEG", _GREY + _COLOUR, {"quality": 95, "subsampling": 0})
+_JPEG = Format("JPEG", _GREY + _COLOUR, {"quality": 95, "subsampling": 0}, 65_500)
 _TIFF = Format("TIFF", (*_GREY, *_COLOUR, *_ALPHA, "L16"), {"compression": "tiff_adobe_deflate"})
 _FORMATS = {
     ".png": Format("PNG", (*_GREY, *_COLOUR, *_ALPHA, "L16", "LA16", "RGB16", "RGBA16"), {}),
@@ -38,7 +39,7 @@ _FORMATS = {
     ".jpeg": _JPEG,
     ".tif": _TIFF,
     ".tiff": _TIFF,
-    ".webp": Format("WEBP", (*_COLOUR, "RGBA8"), {"lossless": True, "exact": True}),
+    ".webp": Format("WEBP", (*_COLOUR, "RGBA8"), {"lossless": True, "exact": True}, 16_383),
     ".bmp": Format("BMP", _GREY + _COLOUR, {}),
     ".pgm": Format("PPM", _GREY, {}),
     ".ppm": Format("PPM", _COLOUR, {}),
@@ -114,7 +115,7 @@ def write_image(
 
     Raises:
         TypeError: No picture: another class or dtype.
-        ValueError: An unknown suffix, a wrong shape, or channels or bits that the format cannot hold.
+        ValueError: An unknown suffix, a wrong shape, or channels, bits or a size that the format cannot hold.
         FileNotFoundError: The folder does not exist.
 
     Example:
@@ -129,7 +130,7 @@ def write_image(
 
 def write_pixels(path: str | os.PathLike[str], pixels: Pixels, profile: bytes | None) -> None:
     """``write_image`` for an array (H, W) or (H, W, C), with a colour profile where the format holds one."""
-    form = check_format(path, 1 if pixels.ndim == 2 else pixels.shape[2], 8 * pixels.itemsize)
+    form = check_format(path, (*pixels.shape, 1)[:3], 8 * pixels.itemsize)
     with atomic_path(path) as beside, beside.open("wb") as file:
         if form.name == "PNG" and pixels.dtype == np.uint16:
             write_png16(file, pixels)
@@ -137,14 +138,19 @@ def write_pixels(path: str | os.PathLike[str], pixels: Pixels, profile: bytes | 
             Image.fromarray(pixels).save(file, format=form.name, icc_profile=profile, **form.options)
 
 
-def check_format(path: str | os.PathLike[str], channels: int, bits: int) -> Format:
-    """The format that the suffix names, if it can hold pictures of so many channels of so many bits."""
+def check_format(path: str | os.PathLike[str], shape: tuple[int, ...], bits: int) -> Format:
+    """The format that the suffix names, if it can hold pictures (H, W, C) with so many bits per channel."""
+    height, width, channels = shape
     suffix = Path(path).suffix.lower()
     if suffix not in _FORMATS:
         raise ValueError(f"{path}: unknown suffix {suffix!r}, expected one of {', '.join(_FORMATS)}")
     form, kind = _FORMATS[suffix], f"{_KIND[channels]}{bits}"
     if kind not in form.kinds:
         raise ValueError(f"{path}: {suffix} cannot hold {kind} (channels and bits), only {', '.join(form.kinds)}")
+    if max(height, width) > form.side:
+        raise ValueError(
+            f"{path}: {suffix} holds at most {form.side:,} pixels a side, got {width} x {height}; write PNG"
+        )
     return form
 
 

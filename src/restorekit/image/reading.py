@@ -50,7 +50,7 @@ _ACCEPTED = "grey, RGB or palette with or without alpha, 8 or 16 bits per channe
 _OPPOSITE = {"B": "L", "L": "B", "N": "B" if np.little_endian else "L"}
 _GREY_STEP = {"L;2": 85, "L;4": 17}  # Pillow stretches such greys to 0-255, but not the transparent one
 ORIENTATION = 0x0112
-_PHOTOMETRIC, _BITS, _PLANAR = 262, 258, 284
+_PHOTOMETRIC, _BITS, _PLANAR, _TILE_WIDTH, _TILE_HEIGHT = 262, 258, 284, 322, 323
 _STRIP = 1 << 20  # pixels
 
 
@@ -195,12 +195,21 @@ def _check_header(picture: ImageFile, max_pixels: int) -> None:
             f"{width} x {height} pixels are more than max_pixels={max_pixels:,}; "
             "raise the limit if you trust the file, or shrink the picture"
         )
+    if isinstance(picture, TiffImageFile):
+        _check_tiles(picture, max_pixels)
     if getattr(picture, "is_animated", False):
         raise RefusedError(
             "holds several pictures (an animation or pages), expected one; save one frame as its own file"
         )
     if picture.mode not in _MODES and not (picture.mode == "I" and isinstance(picture, PpmImageFile)):
         raise RefusedError(f"pixels of kind {picture.mode!r} are not accepted, expected {_ACCEPTED}; convert the file")
+
+
+def _check_tiles(picture: TiffImageFile, max_pixels: int) -> None:
+    """A tile is decoded whole, however little of it lies in the picture."""
+    width, height = picture.tag_v2.get(_TILE_WIDTH), picture.tag_v2.get(_TILE_HEIGHT)
+    if isinstance(width, int) and isinstance(height, int) and width * height > max(max_pixels, _STRIP):
+        raise RefusedError(f"tiles of {width} x {height} pixels are more than max_pixels={max_pixels:,}")
 
 
 def decode(file: BinaryIO, picture: ImageFile) -> Pixels:

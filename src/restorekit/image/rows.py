@@ -79,7 +79,8 @@ def open_rows(path: str | os.PathLike[str], *, max_pixels: int = MAX_PIXELS) -> 
 
     PNG and TIFF are decoded a strip at a time. Interlaced PNG, TIFF with JPEG or fax inside or with separate planes,
     pictures that EXIF turns, and all other formats are decoded whole and handed out in parts. The checksums of a PNG
-    are verified, so that a damaged one is refused where ``read_image`` may let it pass.
+    are verified, so that a damaged one is refused where ``read_image`` may let it pass; a TIFF of which only tags are
+    damaged may be read where ``read_image`` refuses it.
 
     Args:
         path: A picture file, as for ``read_image``.
@@ -192,7 +193,7 @@ def _by_rows(
 def _collected(
     path: str | os.PathLike[str], shape: tuple[int, int, int], dtype: _DType, profile: bytes | None
 ) -> Iterator[Callable[[Pixels], None]]:
-    check_format(path, shape[2], 8 * dtype.itemsize)
+    check_format(path, shape, 8 * dtype.itemsize)
     size = math.prod(shape) * dtype.itemsize
     if size > WHOLE_BYTES:
         raise ValueError(

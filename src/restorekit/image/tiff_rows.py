@@ -28,6 +28,8 @@ _BIG = 4_000_000_000  # bytes of pixels from which offsets may outgrow 32 bits
 _RUN = 1 << 20  # bytes decoded or compressed at a time
 _LEVEL = 4  # of compression: within a tenth of the default's size at 4 times its speed
 
+_SLACK = 128  # bytes that compression may add to a small strip or tile
+
 _Tags = Mapping[int, tuple[int, ...] | bytes]
 
 
@@ -85,10 +87,15 @@ def _units(picture: TiffImageFile) -> _Units | None:
     sizes = _numbers(tags.get(_TILE_SIZES if tiles else _STRIP_SIZES, ()))
     if rows < 1 or len(offsets) != across * math.ceil(height / rows) or (len(sizes) != len(offsets) and not plain):
         return None
+    if any(isinstance(tags.get(tag), bytes) for tag in _KEPT):
+        return None  # tags of an unusual type, which libtiff may pass over
     kept = {tag: _numbers(tags[tag]) for tag in _KEPT if tag in tags}
     order = ">" if tags.prefix[:2] == b"MM" else "<"
     units = _Units(dict(kept), order, height, rows, across, list(zip(offsets, sizes, strict=False)), tiles)
-    return _by_geometry(units, offsets) if plain else units
+    if plain:
+        return _by_geometry(units, offsets)
+    # The sum of a run's pieces must stay in proportion to its pixels, however often one place is named.
+    return units if max(sizes) <= 2 * units.size // across + _SLACK else None
 
 
 def _by_geometry(units: _Units, offsets: tuple[int, ...]) -> _Units:
@@ -118,12 +125,13 @@ def _small_picture(file: BinaryIO, units: _Units, height: int, places: list[tupl
     """Some units as a file of their own, with the tags of the large picture."""
     small = io.BytesIO()
     small.write(bytes(8))
-    offsets = []
+    offsets, end = [], file.seek(0, io.SEEK_END)
     for offset, size in places:
         offsets.append(small.tell())
-        file.seek(offset)
-        if small.write(file.read(size)) < size:
+        if offset + size > end:  # reading would reserve memory for all of it first
             raise RefusedError("the file is truncated")
+        file.seek(offset)
+        small.write(file.read(size))
     tags = {**units.tags, _HEIGHT: (height,)}
     tags[_TILE_OFFSETS if units.tiles else _STRIP_OFFSETS] = tuple(offsets)
     tags[_TILE_SIZES if units.tiles else _STRIP_SIZES] = tuple(size for _, size in places)

@@ -3,8 +3,9 @@
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from PIL import Image
@@ -14,11 +15,17 @@ from restorekit.image import picture_size, write_image
 from restorekit.image.files import check_format
 from restorekit.inference._folder_plan import Job
 from restorekit.inference._pictures import Picture, open_picture
+from restorekit.inference._running import ready
+from restorekit.inference.restore import restore
+from restorekit.inference.restore_file import restore_file
+from restorekit.inference.tiled import together
+from restorekit.models import Restorer
 
 LARGE_PIXELS = 2**26
 """Pixels of a result beyond which a picture goes by itself: it is neither read ahead nor written behind."""
 
-_FAULTS = (ValueError, OSError, MemoryError, FloatingPointError, torch.OutOfMemoryError)  # that are of one picture
+# What is the fault of one picture; an OSError while writing, as of a full disk, would strike the next one too.
+_FAULTS = (ValueError, MemoryError, FloatingPointError, torch.OutOfMemoryError)
 
 
 @dataclass(frozen=True)
@@ -33,10 +40,14 @@ class _Item:
 
 @dataclass(frozen=True)
 class FolderRun:
-    """What to do with the pictures, group by group: ``restore`` takes planes (N, C, H, W), ``stream`` two files."""
+    """What to do with the pictures, group by group: ``restore`` takes planes (N, C, H, W), ``stream`` two files.
+
+    ``together`` says how many pictures of a height and width run at once.
+    """
 
     restore: Callable[[Tensor], Tensor]
     stream: Callable[[Path, Path], None]
+    together: Callable[[int, int], int]
     scale: int
     max_pixels: int
     strict: bool
@@ -51,8 +62,9 @@ class FolderRun:
             if height * width * self.scale**2 > LARGE_PIXELS:
                 return _Item(job)
             picture = open_picture(job.source, self.max_pixels)
-            check_format(job.target, picture.planes.shape[1], 8 * picture.planes.itemsize)  # before any work goes in
-        except _FAULTS as error:
+            shape = height * self.scale, width * self.scale, picture.planes.shape[1]
+            check_format(job.target, shape, 8 * picture.planes.itemsize)  # before any work goes in
+        except (*_FAULTS, OSError) as error:
             return self._given_up(job, error)
         return _Item(job, picture)
 
@@ -98,7 +110,7 @@ class FolderRun:
         job.target.parent.mkdir(parents=True, exist_ok=True)
         try:
             write_image(job.target, restored, icc_profile=profile)
-        except ValueError as error:  # a full disk, an OSError, would strike the next picture too
+        except _FAULTS as error:
             return self._given_up(job, error)
         return _Item(job)
 
@@ -107,3 +119,29 @@ class FolderRun:
         if self.strict:
             raise ValueError(f"{job.source}: {reason}") from error
         return _Item(job, reason=reason)
+
+
+def prepared(
+    model: Restorer,
+    *,
+    scale: int | None,
+    tile: int | Literal["auto"] | None,
+    self_ensemble: bool,
+    device: torch.device | str | None,
+    dtype: torch.dtype | None,
+    max_pixels: int,
+    strict: bool,
+) -> FolderRun:
+    """Make the network ready once for all pictures."""
+    factor = model.pick_scale(scale)
+    net = ready(model, factor, device, dtype)
+    together(net, factor, 1, 1, tile)  # a dry run of the network, which a thread that reads must not make
+    options: dict[str, Any] = {"scale": factor, "tile": tile, "self_ensemble": self_ensemble}
+    return FolderRun(
+        restore=partial(restore, net, **options),
+        stream=partial(restore_file, net, **options, max_pixels=max_pixels, overwrite=True),
+        together=lambda height, width: together(net, factor, height, width, tile),
+        scale=factor,
+        max_pixels=max_pixels,
+        strict=strict,
+    )

@@ -4,7 +4,6 @@ import threading
 from collections import deque
 from collections.abc import Callable, Generator, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
 from typing import TypeVar
 
 _Item = TypeVar("_Item")
@@ -23,9 +22,10 @@ def overlapped(
 ) -> Generator[_Written]:
     """Do ``write(compute(read(item)))`` for all items, and yield what ``write`` returns.
 
-    ``compute`` runs here, in order of what is read first. ``workers`` threads read and as many write, each with one
-    item at a time, so that no more than ``2 * workers + 1`` items are held. An error ends it: what is being written is
-    finished, what is being read is thrown away.
+    ``compute`` runs here, on the items in their order. ``workers`` threads read and as many write, each with one item
+    at a time, so that no more than ``2 * workers + 1`` items are held; a single one reads and writes them in their
+    order too. ``items`` are made in the threads that read. An error ends it, and so does closing: what is being written
+    is finished, what is being read is thrown away, and no thread is left behind.
     """
     lock = threading.Lock()
 
@@ -53,31 +53,3 @@ def overlapped(
         finally:
             for future in ahead:
                 future.cancel()
-
-
-def ahead(items: Iterator[_Item]) -> Generator[_Item, None, None]:
-    """The same items, each made while the caller is busy with the one before; close it to end the thread early."""
-    with ThreadPoolExecutor(1) as thread:
-        coming = thread.submit(next, items, None)
-        while (item := coming.result()) is not None:
-            coming = thread.submit(next, items, None)
-            yield item
-
-
-@contextmanager
-def behind(consume: Callable[[_Item], None]) -> Iterator[Callable[[_Item], None]]:
-    """A function that returns at once while ``consume`` takes the item, in order; it waits for the item before.
-
-    What ``consume`` raises comes out of the next call, or at the end of the ``with`` block. No thread is left behind.
-    """
-    with ThreadPoolExecutor(1) as thread:
-        busy: list[Future[None]] = []
-
-        def hand_over(item: _Item) -> None:
-            if busy:
-                busy.pop().result()
-            busy.append(thread.submit(consume, item))
-
-        yield hand_over
-        if busy:
-            busy.pop().result()

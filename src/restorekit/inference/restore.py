@@ -17,6 +17,7 @@ from restorekit.inference.self_ensemble import self_ensemble as average
 from restorekit.inference.tiled import (
     MAPPED_BYTES,
     Span,
+    check_tile,
     memory_per_pixel,
     quickest_tile,
     resolve_tile,
@@ -186,8 +187,10 @@ def _resolve_tile(
 ) -> int | None:
     """The side of the tiles for ``net``, which is what runs in the place of ``model``."""
     pixels = x.shape[-2] * x.shape[-1]
-    if isinstance(tile, int) or tile not in {None, "auto"}:
-        return resolve_tile(net, x, scale, tile)
+    if tile is not None:
+        check_tile(tile)
+    if isinstance(tile, int):
+        return tile
     # The dry run of ``model`` is known from earlier calls; ``net`` is new at each.
     if memory_per_pixel(model, scale) * pixels <= min(MAPPED_BYTES, WHOLE_MEMORY) or net.whole_pixels is not None:
         return None

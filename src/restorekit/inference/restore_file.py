@@ -1,6 +1,6 @@
 """Restoring a picture from file to file, however large it is."""
 
-from collections.abc import Generator
+from collections.abc import Callable
 from contextlib import closing
 from os import PathLike
 from pathlib import Path
@@ -15,7 +15,7 @@ from tqdm import tqdm
 from restorekit.image import MAX_PIXELS
 from restorekit.image.convert import array_planes
 from restorekit.image.rows import RowReader, create_rows, open_rows
-from restorekit.inference._overlap import ahead, behind
+from restorekit.inference._overlap import overlapped
 from restorekit.inference._pictures import put
 from restorekit.inference._running import check_restorer, evaluating
 from restorekit.inference.restore import Job, plan
@@ -70,6 +70,7 @@ def restore_file(
             damaged or not accepted; or what ``restore`` refuses, a large picture for a network that sees the whole of
             it among it.
         FloatingPointError: The output is not finite.
+        OSError: The destination cannot be written: a full disk, or no permission.
 
     Example:
         >>> import restorekit, skimage.data, tempfile
@@ -84,14 +85,8 @@ def restore_file(
         planes = torch.empty(1, channels, height, width, device="meta")
         job = plan(model, planes, scale=scale, tile=tile, self_ensemble=self_ensemble, device=device, dtype=dtype)
         shape = (height * job.scale, width * job.scale, channels)
-        with (
-            create_rows(destination, shape, picture.dtype, profile=picture.profile) as write,
-            evaluating(job.net),
-            behind(write) as later,
-            closing(_restored(job, picture, progress)) as bands,
-        ):
-            for band in bands:
-                later(band)
+        with create_rows(destination, shape, picture.dtype, profile=picture.profile) as write, evaluating(job.net):
+            _restore_rows(job, picture, write, progress)
 
 
 def _check_paths(source: str | PathLike[str], destination: str | PathLike[str], overwrite: bool) -> None:
@@ -103,25 +98,33 @@ def _check_paths(source: str | PathLike[str], destination: str | PathLike[str], 
         raise FileExistsError(f"{destination} exists; overwrite=True replaces it")
 
 
-def _restored(job: Job, picture: RowReader, progress: bool) -> Generator[NDArray[Any], None, None]:
-    """Bands (h, W, C) of the result from top to bottom."""
+def _restore_rows(job: Job, picture: RowReader, write: Callable[[NDArray[Any]], None], progress: bool) -> None:
+    """Restore a picture from top to bottom, reading the next band and writing the last one in the meantime."""
     height, width, _ = picture.shape
-    rows = job.rows(height)
-    columns = spans(width, job.tile, job.halo, job.net.size_multiple)
+    rows, columns = job.rows(height), spans(width, job.tile, job.halo, job.net.size_multiple)
     bar = tqdm(total=len(rows) * len(columns), desc="restore", unit="tile", disable=not progress)
-    with bar, closing(ahead(_bands(picture, rows))) as bands:
-        for row, band in zip(rows, bands, strict=True):
-            yield _restored_band(job, array_planes(band)[None], row, columns, bar)
+
+    def compute(band: tuple[Span, NDArray[Any]]) -> NDArray[Any]:
+        row, pixels = band
+        return _restored_band(job, array_planes(pixels)[None], row, columns, bar)
+
+    with bar, closing(overlapped(iter(rows), _Bands(picture).read, compute, write, workers=1)) as written:
+        for _ in written:
+            pass
 
 
-def _bands(picture: RowReader, rows: list[Span]) -> Generator[NDArray[Any], None, None]:
-    """The rows that each band reads, of which the last ones are the first ones of the next."""
-    band, top = np.empty((0, *picture.shape[1:]), picture.dtype), 0
-    for row in rows:
-        known = band[row.read_start - top :]
-        band = np.concatenate([known, picture.read(row.read_stop - row.read_start - len(known))])
-        top = row.read_start
-        yield band
+class _Bands:
+    """The rows of a picture that each band reads, of which the last ones are the first ones of the next."""
+
+    def __init__(self, picture: RowReader) -> None:
+        self._picture, self._top = picture, 0
+        self._pixels: NDArray[Any] = np.empty((0, *picture.shape[1:]), picture.dtype)
+
+    def read(self, row: Span) -> tuple[Span, NDArray[Any]]:
+        known = self._pixels[row.read_start - self._top :]
+        coming = self._picture.read(row.read_stop - row.read_start - len(known))
+        self._pixels, self._top = np.concatenate([known, coming]), row.read_start
+        return row, self._pixels
 
 
 def _restored_band(job: Job, planes: Tensor, row: Span, columns: list[Span], bar: Any) -> NDArray[Any]:

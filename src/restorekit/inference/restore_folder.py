@@ -3,10 +3,9 @@
 import warnings
 from contextlib import closing
 from dataclasses import dataclass, field
-from functools import partial
 from os import PathLike
 from pathlib import Path
-from typing import Literal, final
+from typing import Any, Literal, final
 
 import torch
 from tqdm import tqdm
@@ -14,12 +13,10 @@ from tqdm import tqdm
 from restorekit._check import check_integer
 from restorekit.image import MAX_PIXELS
 from restorekit.inference._folder_plan import Job, groups, own_share, plan, sweep
-from restorekit.inference._folder_run import FolderRun
+from restorekit.inference._folder_run import FolderRun, prepared
 from restorekit.inference._overlap import overlapped
-from restorekit.inference._running import check_restorer, ready
-from restorekit.inference.restore import restore
-from restorekit.inference.restore_file import restore_file
-from restorekit.inference.tiled import resolve_tile, together
+from restorekit.inference._running import check_restorer
+from restorekit.inference.tiled import check_tile
 from restorekit.models import Restorer
 
 _EXISTING = ("skip", "overwrite", "error")
@@ -67,11 +64,12 @@ def restore_folder(
 ) -> FolderResult:
     """Restore the pictures of a folder and of all folders in it into another, with the same names below it.
 
-    The files hold what ``restore`` makes of each picture, with its colour profile. Files are complete or not there at
-    all, so a second call goes on where the first one stopped, by Ctrl-C, an error or a killed process. Each process of
-    ``accelerate launch`` or ``torchrun`` takes its share of the pictures, without waiting for the others. The next
-    pictures are read and the last ones written while one is computed, and small pictures of one size are computed
-    together, which rarely moves a value by one level of 8 bits.
+    The files hold what ``restore`` makes of each picture, with its colour profile; the largest are made by
+    ``restore_file``, in its bounded memory. Files are complete or not there at all, so a second call goes on where the
+    first one stopped, by Ctrl-C, an error or a killed process. Each process of ``accelerate launch`` or ``torchrun``
+    takes its share of the pictures, without waiting for the others. The next pictures are read and the last ones
+    written while one is computed, and small pictures of one size are computed together, which rarely moves a value by
+    one level of 8 bits.
 
     Args:
         model: Network from this library. It is left as it is.
@@ -114,28 +112,22 @@ def restore_folder(
         ...     len(restore_folder(restorekit.models.carn_m(2, channels=8), small, large, progress=False).restored)
         1
     """
-    check_restorer(model)
+    check_restorer(model).pick_scale(scale)
     check_integer(max_pixels, "max_pixels", 1)
     check_integer(workers, "workers", 1)
-    factor, (rank, world) = model.pick_scale(scale), own_share(share)
-    net = ready(model, factor, device, dtype)
     if tile is not None:
-        resolve_tile(net, torch.empty(1, 1, 1, 1), factor, tile)  # a wrong one is not the fault of any picture
+        check_tile(tile)
+    rank, world = own_share(share)
     jobs = plan(Path(source), Path(destination), suffix, max_pixels)[rank::world]
     done = _done(jobs, existing)
     waiting = [job for job in jobs if job not in done]
-    sweep(waiting)
-    call = partial(restore, net, scale=factor, tile=tile, self_ensemble=self_ensemble)
-    stream = partial(restore_file, net, scale=factor, tile=tile, self_ensemble=self_ensemble, max_pixels=max_pixels)
-    run = FolderRun(call, partial(stream, overwrite=True), factor, max_pixels, strict)
-    together(net, factor, 1, 1, tile)  # a dry run of the network, which a thread that reads must not make
-    batches = groups(waiting, lambda height, width: together(net, factor, height, width, tile), max_pixels)
+    run = prepared(
+        model, scale=scale, tile=tile, self_ensemble=self_ensemble, device=device, dtype=dtype, max_pixels=max_pixels,
+        strict=strict,
+    )  # fmt: skip
     bar = tqdm(total=len(jobs), initial=len(done), desc="restore", unit="picture", disable=not progress or rank > 0)
-    failed: dict[Path, str] = {}
-    with bar, closing(overlapped(batches, run.read, run.compute, run.write, workers=workers)) as outcomes:
-        for outcome in outcomes:
-            failed.update({job.source: reason for job, reason in outcome if reason})
-            bar.update(len(outcome))
+    with bar:
+        failed = _failures(run, waiting, workers, bar)
     return _result(waiting, done, failed)
 
 
@@ -150,6 +142,18 @@ def _done(jobs: list[Job], existing: str) -> dict[Job, None]:
             "others, existing='overwrite' replaces them"
         )
     return there
+
+
+def _failures(run: FolderRun, jobs: list[Job], workers: int, bar: Any) -> dict[Path, str]:
+    """Restore the pictures; say of those that could not be why."""
+    sweep(jobs)
+    batches = groups(jobs, run.together, run.max_pixels)
+    failed: dict[Path, str] = {}
+    with closing(overlapped(batches, run.read, run.compute, run.write, workers=workers)) as outcomes:
+        for outcome in outcomes:
+            failed.update({job.source: reason for job, reason in outcome if reason})
+            bar.update(len(outcome))
+    return failed
 
 
 def _result(waiting: list[Job], done: dict[Job, None], failed: dict[Path, str]) -> FolderResult:

@@ -57,7 +57,7 @@ def averages(
     for gradient in gradients:
         gradient[:, rows:] = 0
     sections = list(_sections(count, rows, width))
-    total = torch.zeros(count, dtype=torch.float64)
+    total = first.new_zeros(count, dtype=torch.float64)
     task = _Task(pictures, gradients, data_range, luminance)
     for (group, places), (sums, rests) in zip(sections, share_out(lambda: _worker(task), sections), strict=True):
         total[group] += sums
@@ -84,7 +84,7 @@ def _worker(task: _Task) -> Callable[[_Section], _Sums]:
     def work(section: _Section) -> _Sums:
         group, places = section
         planes = group.stop - group.start
-        total = torch.zeros(planes, dtype=torch.float64)
+        total = task.pictures[0].new_zeros(planes, dtype=torch.float64)
         rests: list[Tensor] = []
         for top, stop in places:
             size = planes, stop - top

@@ -206,9 +206,18 @@ def _fusible(parameters: Iterable[nn.Parameter]) -> bool:
 
 def _resume(checkpoints: Checkpoints, state: State, steps: int, accelerator: "Accelerator") -> None:
     checkpoints.resume(state, steps=steps)
+    _lay_out_moments(state.optimizer)
     starts = accelerator.gather(torch.tensor([state.step], device=accelerator.device)).tolist()
     if len(set(starts)) > 1:
         raise ValueError(f"the processes would start at steps {starts}: they must share {checkpoints.path}")
+
+
+def _lay_out_moments(adam: torch.optim.Optimizer) -> None:
+    """Like their weights, whatever layout they were saved in: Adam's one pass takes them value by value from memory."""
+    for weight, moments in adam.state.items():
+        for name, moment in moments.items():
+            if moment.shape == weight.shape and moment.stride() != weight.stride():
+                moments[name] = torch.empty_like(weight, dtype=moment.dtype).copy_(moment)
 
 
 def _loader(pairs: Pairs, plan: Plan, start: int, workers: int, accelerator: "Accelerator") -> DataLoader[Any]:

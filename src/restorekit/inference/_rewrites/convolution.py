@@ -19,13 +19,18 @@ class Activation(NamedTuple):
     constants: tuple[float, ...] = ()
 
     def apply_(self, x: Tensor) -> Tensor:
-        """Compute it in place."""
+        """Compute it, in place where torch can."""
         return _IN_PLACE[self.name](x, *self.constants)
 
 
 _AVAILABLE: bool = torch.backends.mkldnn.is_available()  # type: ignore[no-untyped-call]
 _fusing = ContextVar("fusing", default=True)
-_IN_PLACE: dict[str, Callable[..., Tensor]] = {"none": lambda x: x, "relu": F.relu_, "leaky_relu": F.leaky_relu_}
+_IN_PLACE: dict[str, Callable[..., Tensor]] = {
+    "none": lambda x: x,
+    "relu": F.relu_,
+    "leaky_relu": F.leaky_relu_,
+    "gelu": F.gelu,
+}
 
 
 @contextmanager
@@ -131,10 +136,10 @@ class FusedConv2d(nn.Module):
         options = self.padding, self.stride, self.dilation, self.groups
         name, constants = self.activation
         if other is None:
-            out: Tensor = convolve(x, self.weight, self.bias, *options, name, constants, "")
+            out: Tensor = convolve(x, self.weight, self.bias, *options, name, constants, "none")
         elif self.overwrites:
             unary = None if name == "none" else name
-            out = add.binary(other, x, self.weight, self.bias, *options, "add", None, unary, constants, "")
+            out = add.binary(other, x, self.weight, self.bias, *options, "add", None, unary, constants, "none")
         else:
             out = convolve(x, self.weight, self.bias, *options, "none", (), "").add_(other)
             out = self.activation.apply_(out)

@@ -84,6 +84,8 @@ def activation_at(graph: fx.GraphModule, node: fx.Node) -> Activation | None:
     module = module_at(graph, node)
     if called(node, _RELU) or does_as(module, nn.ReLU):
         return Activation("relu")
+    if called(node, {F.gelu}) and not node.kwargs and len(node.args) == 1:
+        return Activation("gelu")
     if isinstance(module, nn.LeakyReLU) and does_as(module, nn.LeakyReLU):
         return Activation("leaky_relu", (module.negative_slope,))
     if isinstance(module, nn.PReLU) and does_as(module, nn.PReLU) and module.num_parameters == 1:

@@ -8,11 +8,14 @@ from typing import final
 import torch
 from torch import Tensor, fx, nn
 
+from restorekit.inference._rewrites.attention import mix_channels, split_gates
 from restorekit.inference._rewrites.concatenation import split_concatenations
 from restorekit.inference._rewrites.folding import fold_batch_norm, fold_constants
 from restorekit.inference._rewrites.fusing import fuse_activations, fuse_sums, overwrite_sums, shuffle_last
 from restorekit.inference._rewrites.graph import clean, convolutions, note_shapes, shape_at
+from restorekit.inference._rewrites.linear_tail import merge_linear_tails
 from restorekit.inference._rewrites.precision import narrow, note_pictures
+from restorekit.inference._rewrites.scaling import add_products
 from restorekit.inference._rewrites.shuffling import shuffle_behind, shuffle_transposed
 from restorekit.inference._rewrites.strips import cut_into_strips
 from restorekit.inference._rewrites.tracing import OneScale, flat_graph
@@ -51,6 +54,8 @@ def _rewrite(graph: fx.GraphModule, x: Tensor, dtype: torch.dtype, *, fold: bool
     fold_batch_norm(graph)
     if not all(weight.isfinite().all() for _, conv in convolutions(graph) for weight in conv.parameters()):
         return False
+    mix_channels(graph)
+    split_gates(graph)
     shuffle_transposed(graph)
     shuffle_last(graph)
     fuse_activations(graph)
@@ -60,12 +65,14 @@ def _rewrite(graph: fx.GraphModule, x: Tensor, dtype: torch.dtype, *, fold: bool
     split_concatenations(graph)
     fuse_sums(graph)
     fuse_activations(graph)
+    merge_linear_tails(graph)
     overwrite_sums(graph)
     if dtype != x.dtype:
         narrow(graph, dtype, x.dtype)
         if not note_shapes(graph, x):
             return False
     cut_into_strips(graph, x.dtype)
+    add_products(graph)
     return True
 
 
