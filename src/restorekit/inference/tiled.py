@@ -201,7 +201,7 @@ def tiled(
         ValueError: A wrong shape, tile or scale, or a network that sees the whole picture.
 
     Example:
-        >>> import restorekit
+        >>> import restorekit, torch
         >>> net, x = restorekit.models.carn_m(scale=2, channels=8), torch.rand(1, 3, 40, 50)
         >>> (tiled(net, x, tile=16) - net(x)).abs().max().item() < 1e-6
         True
