@@ -1,6 +1,6 @@
 """Every registered network, called plainly in eager float32 against ``inference.optimize`` in float32 and bfloat16.
 
-Weights are random. Each picture is as large as makes the same number of multiply-adds of all networks, between 16 and
+Weights are random. Each picture is as large as makes the same number of multiply-adds of all networks, between 40 and
 256 pixels a side.
 """
 
@@ -20,7 +20,7 @@ def picture(model: Restorer, multadds: float) -> Tensor:
     """A square one that takes about so many multiply-adds."""
     side = (multadds / float(model.trace(model.scales[-1]).multadds_per_pixel)) ** 0.5
     unit = model.size_multiple
-    rounded = unit * max(round(min(max(side, 16), 256) / unit), 1)
+    rounded = unit * max(round(min(max(side, 40), 256) / unit), 1)
     return torch.rand(1, model.in_channels, rounded, rounded, generator=torch.Generator().manual_seed(0))
 
 

@@ -18,12 +18,13 @@ from restorekit.metrics._filtering import MARGIN, Strip
 from restorekit.metrics._index import constants, luminance, structure, write_slopes
 from restorekit.metrics._threads import share_out
 
-# One map of a strip is up to 256 kB in float32, so that an operation finds its arguments in a core's own cache: there
-# it takes a quarter of the time. With more rows, more is multiplied by zeros; with fewer, more rows are seen twice.
+# One map of a strip is up to 768 kB in float32, so that an operation finds its arguments in a core's own cache. Smaller
+# ones keep threads waiting for the interpreter between operations. With more rows, more is multiplied by zeros; with
+# fewer, more rows are seen twice.
 _ROWS = 32
-_COLUMNS = 2048  # planes that fit into it side by side are worked on together
+_COLUMNS = 6144  # planes that fit into it side by side are worked on together
 _SIGNS = 1, -1  # of d in p = (s + d) / 2 and t = (s - d) / 2
-_STRIPS = 4  # strips that one thread works on from top to bottom before it takes others
+_STRIPS = 2  # strips that one thread works on from top to bottom before it takes others
 
 
 @dataclass(frozen=True)

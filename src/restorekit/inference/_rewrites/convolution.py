@@ -3,7 +3,8 @@
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
-from typing import NamedTuple, Self, final
+from functools import cache
+from typing import Any, NamedTuple, Self, final
 
 import torch
 import torch.nn.functional as F
@@ -132,14 +133,14 @@ class FusedConv2d(nn.Module):
         return self.activation.apply_(out)
 
     def _fused(self, x: Tensor, other: Tensor | None) -> Tensor:
-        convolve, add = torch.ops.mkldnn._convolution_pointwise, torch.ops.mkldnn._convolution_pointwise_
+        convolve, add = _kernels()
         options = self.padding, self.stride, self.dilation, self.groups
         name, constants = self.activation
         if other is None:
             out: Tensor = convolve(x, self.weight, self.bias, *options, name, constants, "none")
         elif self.overwrites:
             unary = None if name == "none" else name
-            out = add.binary(other, x, self.weight, self.bias, *options, "add", None, unary, constants, "none")
+            out = add(other, x, self.weight, self.bias, *options, "add", None, unary, constants, "none")
         else:
             out = convolve(x, self.weight, self.bias, *options, "none", (), "").add_(other)
             out = self.activation.apply_(out)
@@ -168,11 +169,23 @@ def _frozen(tensor: Tensor) -> nn.Parameter:
     return nn.Parameter(tensor.detach(), requires_grad=False)
 
 
+@cache
+def _kernels() -> tuple[Any, Any]:
+    """The fused convolution, and the one that adds to what it is given; by their overloads, which are found once."""
+    kernels = torch.ops.mkldnn
+    return kernels._convolution_pointwise.default, kernels._convolution_pointwise_.binary
+
+
+@cache
+def _has_bfloat16() -> bool:
+    return bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
+
+
 def _by_onednn(x: Tensor) -> bool:
     if torch.compiler.is_compiling() or x.device.type != "cpu":
         return False
     if not _fusing.get() or not torch.backends.mkldnn.enabled or not _AVAILABLE:
         return False
     if x.dtype == torch.bfloat16:
-        return bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
+        return _has_bfloat16()
     return x.dtype == torch.float32
