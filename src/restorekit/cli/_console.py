@@ -2,13 +2,15 @@
 
 import argparse
 import os
+import re
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
     import torch
 
+_NUMBER = r"[-+]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:e[-+]?[0-9]+)?"
 DTYPES = ("float32", "bfloat16")
 
 
@@ -26,8 +28,8 @@ def complain(text: str) -> None:
 
 def told(error: BaseException) -> str:
     """What an error says, without the number that the system has for it."""
-    if isinstance(error, OSError) and error.strerror and error.filename is not None:
-        return f"{os.fsdecode(error.filename)}: {error.strerror}"
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror if error.filename is None else f"{os.fsdecode(error.filename)}: {error.strerror}"
     return str(error) or type(error).__name__
 
 
@@ -59,6 +61,29 @@ def free(path: Path, overwrite: bool) -> None:
         raise ValueError(f"the folder {path.parent} does not exist; make it first")
     if path.exists() and not overwrite:
         raise ValueError(f"{path} exists; --overwrite replaces it")
+
+
+def value(text: str) -> Any:
+    """A number, a fraction such as 25/255, true, false, none, or the text itself."""
+    words = {"true": True, "false": False, "none": None}
+    if text.lower() in words:
+        return words[text.lower()]
+    if re.fullmatch(r"[-+]?[0-9]+", text):
+        return int(text)
+    if re.fullmatch(_NUMBER, text):
+        return float(text)
+    fraction = re.fullmatch(rf"({_NUMBER})/({_NUMBER})", text)
+    if fraction and float(fraction[2]):
+        return float(fraction[1]) / float(fraction[2])
+    return text
+
+
+def named_value(text: str) -> tuple[str, Any]:
+    """An option of a function, as NAME=VALUE; several values with commas between them."""
+    name, equals, given = text.partition("=")
+    if not equals or not name.isidentifier() or not given:
+        raise argparse.ArgumentTypeError(f"expected NAME=VALUE, got {text!r}")
+    return name, tuple(map(value, given.split(","))) if "," in given else value(given)
 
 
 def whole_number(text: str) -> int:

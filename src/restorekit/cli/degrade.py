@@ -59,7 +59,10 @@ def _file(options: argparse.Namespace, composition: "restorekit.degrade.Composit
     if target.exists() and target.samefile(source):
         raise ValueError(f"{target} is the picture that is read; name another file")
     hq = _colour(restorekit.image.to_tensor(source), source)
-    lq = restorekit.data.DegradedFolder([hq], composition, seed=options.seed, scale=scale)[0][0]
+    try:
+        lq = restorekit.data.DegradedFolder([hq], composition, seed=options.seed, scale=scale)[0][0]
+    except ValueError as error:
+        raise ValueError(f"{source}: {str(error).removeprefix('picture 0: ')}") from error
     restorekit.image.write_image(target, lq)
     return f"{target}: {lq.shape[-1]} x {lq.shape[-2]} pixels"
 

@@ -7,9 +7,11 @@ import platform
 from collections.abc import Iterator
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from typing import Any
 
 import restorekit
 from restorekit.cli._console import say
+from restorekit.cli.networks import add_option, takes_scale
 
 _EXTRAS = ("accelerate", "matplotlib", "scikit-learn", "onnx", "onnxscript", "onnxruntime", "openvino")
 _FACTORS = (1, 2, 3, 4, 8)
@@ -18,6 +20,7 @@ _FACTORS = (1, 2, 3, 4, 8)
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Add the options of ``restorekit info``."""
     parser.add_argument("about", nargs="?", metavar="NAME|FILE", help="a network, or a file of weights")
+    add_option(parser)
 
 
 def run(options: argparse.Namespace) -> int:
@@ -26,7 +29,7 @@ def run(options: argparse.Namespace) -> int:
     if about is None:
         lines = _installation()
     elif about in restorekit.models.list_models():
-        lines = _network(about)
+        lines = _network(about, dict(options.option))
     elif Path(about).exists():
         lines = _file(Path(about))
     else:
@@ -68,31 +71,36 @@ def _installed(name: str) -> str:
         return f"{name} (absent)"
 
 
-def _network(name: str) -> Iterator[str]:
+def _network(name: str, options: dict[str, Any]) -> Iterator[str]:
     yield _row("network", f"{name}, for {', '.join(restorekit.models.list_tasks(name))}")
     source = (inspect.getdoc(getattr(restorekit.models, name)) or "").partition("Source:")[2]
     yield _row("paper", " ".join(source.split()))
-    for net in _built(name):
+    for net in _built(name, options):
         yield from _costs(net)
 
 
-def _built(name: str) -> "Iterator[restorekit.models.Restorer]":
+def _built(name: str, options: dict[str, Any]) -> "Iterator[restorekit.models.Restorer]":
     """The network at every factor that it offers, without memory."""
     import torch  # noqa: PLC0415
 
-    takes_scale = "scale" in inspect.signature(getattr(restorekit.models, name)).parameters
-    for options in [{"scale": factor} for factor in _FACTORS] if takes_scale else [{}]:
+    every = takes_scale(name) and "scale" not in options
+    for factor in [{"scale": factor} for factor in _FACTORS] if every else [{}]:
         try:
             with torch.device("meta"):
-                net = restorekit.models.create_model(name, **options)
-        except ValueError:  # not one of its factors
-            continue
+                net = restorekit.models.create_model(name, **options, **factor)
+        except ValueError:
+            if not every:
+                raise
+            continue  # not one of its factors
         yield net
 
 
 def _costs(net: "restorekit.models.Restorer") -> Iterator[str]:
     """Size, work and reach, for each factor."""
     parameters = restorekit.metrics.count_parameters(net)
+    if getattr(net, "config", {}).get("degradation", "") is None:  # IDR runs when it is told which
+        yield _row("size", f"{parameters:,} parameters; --option degradation=noise (or another) shows the rest")
+        return
     radius = net.receptive_radius
     reach = "sees the whole picture" if radius is None else f"sees {radius} px to each side"
     for scale in net.scales:

@@ -4,10 +4,10 @@ import argparse
 import inspect
 import os
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import restorekit
-from restorekit.cli._console import existing, whole_number
+from restorekit.cli._console import existing, named_value, whole_number
 
 
 class Default(NamedTuple):
@@ -29,6 +29,15 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--weights", type=Path, metavar="FILE", help="a checkpoint: of this library, or as published")
     group.add_argument("--model", metavar="NAME", help="where the file does not tell which; see restorekit info")
     group.add_argument("--scale", type=whole_number, metavar="N", help="how many times to enlarge")
+    add_option(group)
+
+
+def add_option(parser: argparse._ActionsContainer) -> None:
+    """Add the options of a network that have no flag of their own."""
+    parser.add_argument(
+        "--option", type=named_value, action="append", default=[], metavar="NAME=VALUE",
+        help="one more option of --model, such as channels=32; may be repeated",
+    )  # fmt: skip
 
 
 def open_network(options: argparse.Namespace) -> "restorekit.models.Restorer":
@@ -39,17 +48,24 @@ def open_network(options: argparse.Namespace) -> "restorekit.models.Restorer":
     """
     model: str | None = options.model
     task: str | None = getattr(options, "task", None)
-    if model is not None and model not in restorekit.models.list_models():
-        raise ValueError(f"--model must be one of {', '.join(restorekit.models.list_models())}, got {model}")
+    _check_known("--model", model, restorekit.models.list_models())
+    _check_known("--task", task, restorekit.models.list_tasks())
+    if options.option and (model is None or options.weights is None):
+        raise ValueError("--option is for a network that --model names and --weights fills; give both")
     if options.weights is None:
         chosen = _choose(task, model, options.scale)
-        return _named(chosen.model, chosen.scale, chosen.weights)
+        return _named(chosen.model, chosen.scale, chosen.weights, {})
     if task is not None:
         raise ValueError("--task picks among the weights that come with the library; leave it or --weights out")
     path = existing(options.weights)
-    net = _recognised(path) if model is None else _named(model, options.scale, path)
+    net = _recognised(path) if model is None else _named(model, options.scale, path, dict(options.option))
     _check_numbers(net, path)
     return net.eval()
+
+
+def _check_known(flag: str, name: str | None, known: list[str]) -> None:
+    if name is not None and name not in known:
+        raise ValueError(f"{flag} must be one of {', '.join(known)}, got {name}")
 
 
 def pick_scale(net: "restorekit.models.Restorer", scale: int | None) -> int:
@@ -57,7 +73,8 @@ def pick_scale(net: "restorekit.models.Restorer", scale: int | None) -> int:
     if scale is None and len(net.scales) > 1:
         raise ValueError(f"the network enlarges {_listed(net.scales)} times; say which with --scale")
     if scale is not None and scale not in net.scales:
-        raise ValueError(f"the network enlarges {_listed(net.scales)} times, not --scale {scale}")
+        does = f"enlarges {_listed(net.scales)} times" if net.scales != (1,) else "keeps the size of a picture"
+        raise ValueError(f"the network {does}; --scale {scale} is none of its factors")
     return net.pick_scale(scale)
 
 
@@ -67,8 +84,6 @@ def _listed(scales: tuple[int, ...]) -> str:
 
 def _choose(task: str | None, model: str | None, scale: int | None) -> Default:
     """The first of the weights that come with the library that fit."""
-    if task is not None:
-        restorekit.models.list_models(task)  # says which tasks there are
     asked = {name: value for name, value in (("task", task), ("model", model), ("scale", scale)) if value is not None}
     for default in DEFAULTS:
         if all(getattr(default, name) == value for name, value in asked.items()):
@@ -91,13 +106,18 @@ def _recognised(path: Path) -> "restorekit.models.Restorer":
         raise ValueError(f"{error} (on the command line: --model NAME, with --scale where it enlarges)") from error
 
 
-def _named(name: str, scale: int | None, weights: str | os.PathLike[str]) -> "restorekit.models.Restorer":
-    factory = getattr(restorekit.models, name)
-    options = {} if scale is None else {"scale": scale}
-    if scale is not None and "scale" not in inspect.signature(factory).parameters:
-        if scale != 1:
-            raise ValueError(f"{name} keeps the size of a picture; leave --scale {scale} out")
-        options = {}
+def takes_scale(name: str) -> bool:
+    """Whether a network is built for a factor, rather than keeping the size of every picture."""
+    return "scale" in inspect.signature(getattr(restorekit.models, name)).parameters
+
+
+def _named(
+    name: str, scale: int | None, weights: str | os.PathLike[str], options: dict[str, Any]
+) -> "restorekit.models.Restorer":
+    if scale not in {None, 1} and not takes_scale(name):
+        raise ValueError(f"{name} keeps the size of a picture; leave --scale {scale} out")
+    if scale is not None and takes_scale(name):
+        options = {"scale": scale, **options}
     try:
         return restorekit.models.create_model(name, weights=weights, **options)
     except ValueError as error:

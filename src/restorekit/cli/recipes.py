@@ -6,6 +6,7 @@ from fractions import Fraction
 from typing import Any, NamedTuple
 
 import restorekit
+from restorekit.cli._console import value
 
 
 class Level(NamedTuple):
@@ -49,7 +50,6 @@ PRESETS = {
 }
 _WHOLE = {"jpeg", "differentiable_jpeg", "quantize"}  # a level drawn between two ends is rounded
 _PART = re.compile(r"(?P<name>\w+)(?::(?P<level>[^,=]+))?(?P<options>(?:,\w+=[^,=]+)*)")
-_NUMBER = r"[-+]?(?:\d+\.?\d*|\.\d+)(?:e[-+]?\d+)?"
 _SYNTAX = "NAME[:LEVEL][,OPTION=VALUE...], several joined by +, such as gaussian_blur:1.6+downscale:4+jpeg:30"
 
 
@@ -87,7 +87,7 @@ def _part(text: str) -> "tuple[restorekit.degrade.Composition, Fraction]":
     if found is None:
         raise ValueError(f"--recipe: {text!r} is not of the form {_SYNTAX}")
     name, level, pairs = found["name"], found["level"], found["options"].split(",")[1:]
-    options = {key: _value(value) for key, _, value in (pair.partition("=") for pair in pairs)}
+    options = {key: value(given) for key, _, given in (pair.partition("=") for pair in pairs)}
     if len(options) < len(pairs):
         raise ValueError(f"--recipe: {text!r} gives an option twice")
     if name not in DISTORTIONS and name not in PRESETS:
@@ -100,7 +100,7 @@ def _part(text: str) -> "tuple[restorekit.degrade.Composition, Fraction]":
 
 def _preset(name: str, level: str | None, options: dict[str, Any]) -> "tuple[restorekit.degrade.Composition, Fraction]":
     factory = getattr(restorekit.degrade, name)
-    arguments = inspect.signature(factory).bind(*([] if level is None else [_value(level)]), **options)
+    arguments = inspect.signature(factory).bind(*([] if level is None else [value(level)]), **options)
     arguments.apply_defaults()
     return factory(*arguments.args, **arguments.kwargs), Fraction(arguments.arguments.get("scale", 1))
 
@@ -115,6 +115,8 @@ def _distortion(
     if name == "gaussian_noise":
         if "variance" in options:
             raise ValueError("the level is sigma of 255 here; leave variance out")
+        if not all(0 <= end <= 255 for end in (law if isinstance(law, tuple) else (law,))):
+            raise ValueError(f"the level is sigma of 255, from 0 to 255, got {text}")
         law = tuple(end / 255 for end in law) if isinstance(law, tuple) else law / 255
     made = restorekit.degrade.Distortion(name, law, options=options or None, decimals=_decimals(name, law))
     return made, _shrink(name, law)
@@ -136,22 +138,7 @@ def _shrink(name: str, law: float | tuple[float, ...]) -> Fraction:
 
 def _law(text: str) -> Any:
     """A number, or the two ends of a range."""
-    ends = [_value(end) for end in text.split("..")]
+    ends = [value(end) for end in text.split("..")]
     if len(ends) > 2 or any(isinstance(end, str | bool) or end is None for end in ends):
         raise ValueError(f"the level must be a number or LOW..HIGH, got {text!r}")
     return ends[0] if len(ends) == 1 else tuple(ends)
-
-
-def _value(text: str) -> Any:
-    """A number, a fraction such as 25/255, true, false, none, or the text itself."""
-    words = {"true": True, "false": False, "none": None}
-    if text.lower() in words:
-        return words[text.lower()]
-    if re.fullmatch(r"[-+]?\d+", text):
-        return int(text)
-    if re.fullmatch(_NUMBER, text):
-        return float(text)
-    fraction = re.fullmatch(rf"({_NUMBER})/({_NUMBER})", text)
-    if fraction and float(fraction[2]):
-        return float(fraction[1]) / float(fraction[2])
-    return text
