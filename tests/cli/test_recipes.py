@@ -1,10 +1,13 @@
 """Recipes as text: what they mean is what the library makes of the same words."""
 
+import inspect
+
 import pytest
 import torch
 
 from restorekit import degrade
 from restorekit.cli.recipes import DISTORTIONS, PRESETS, listing, parse_recipe
+from restorekit.degrade import Distortion
 from restorekit.degrade._functions import FUNCTIONS
 
 EXAMPLES = [f"{name}:{level.example}" for name, level in (PRESETS | DISTORTIONS).items()]
@@ -23,9 +26,8 @@ def same(text, composition):
 
 def test_every_distortion_has_a_name_here():
     assert DISTORTIONS.keys() == FUNCTIONS.keys()
-    made = {
-        name for name in degrade.__all__ if "Composition" in str(getattr(degrade, name).__annotations__.get("return"))
-    }
+    functions = [getattr(degrade, name) for name in degrade.__all__ if inspect.isfunction(getattr(degrade, name))]
+    made = {one.__name__ for one in functions if one.__annotations__["return"] is degrade.Composition}
     assert PRESETS.keys() == made
 
 
@@ -40,22 +42,22 @@ def test_every_example_works(text):
 @pytest.mark.parametrize(
     ("text", "composition", "scale"),
     [
-        ("gaussian_noise:25", degrade.Distortion("gaussian_noise", 25 / 255), 1),
-        ("gaussian_noise:0..50,grey=true", degrade.Distortion("gaussian_noise", (0.0, 50 / 255), options={"grey": True}), 1),
-        ("jpeg:10..30", degrade.Distortion("jpeg", (10, 30), decimals=0), 1),
-        ("jpeg:10,subsampling=4:4:4", degrade.Distortion("jpeg", 10, options={"subsampling": "4:4:4"}), 1),
+        ("gaussian_noise:25", Distortion("gaussian_noise", 25 / 255), 1),
+        ("gaussian_noise:0..50,grey=true", Distortion("gaussian_noise", (0.0, 50 / 255), options={"grey": True}), 1),
+        ("jpeg:10..30", Distortion("jpeg", (10, 30), decimals=0), 1),
+        ("jpeg:10,subsampling=4:4:4", Distortion("jpeg", 10, options={"subsampling": "4:4:4"}), 1),
         ("shdd", degrade.shdd(), 1),
         ("shdd:difficult", degrade.shdd("difficult"), 1),
         ("shdd:easy,cuts=3", degrade.shdd("easy", cuts=3), 1),
         ("sr_dn:2,sigma=30/255", degrade.sr_dn(2, sigma=30 / 255), 2),
         ("sr_blur", degrade.sr_blur(), 3),
-        ("resample:0.5", degrade.Distortion("resample", 0.5), 2),
+        ("resample:0.5", Distortion("resample", 0.5), 2),
         (
             "gaussian_blur:1.6 + downscale:4 + jpeg:30",
-            degrade.Chain(*(degrade.Distortion(*one) for one in (("gaussian_blur", 1.6), ("downscale", 4), ("jpeg", 30)))),
+            degrade.Chain(Distortion("gaussian_blur", 1.6), Distortion("downscale", 4), Distortion("jpeg", 30)),
             4,
         ),
-        ("downscale:4+resample:2", degrade.Chain(degrade.Distortion("downscale", 4), degrade.Distortion("resample", 2)), 2),
+        ("downscale:4+resample:2", degrade.Chain(Distortion("downscale", 4), Distortion("resample", 2)), 2),
     ],
 )  # fmt: skip
 def test_a_text_means_a_composition(text, composition, scale):

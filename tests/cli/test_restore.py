@@ -175,7 +175,7 @@ def test_names_beside(here):
     assert beside(Path("a/photo.of.me.jpg"), 4) == Path("a/photo.of.me_x4.png")
     assert beside(Path("photo.png"), 1) == Path("photo_restored.png")
     assert beside(here, 2) == here.with_name(here.name + "_x2")
-    assert beside(Path("."), 2) == here.with_name(here.name + "_x2")
+    assert beside(Path(), 2) == here.with_name(here.name + "_x2")
     with pytest.raises(ValueError, match=r"no folder can be made beside /; name one with -o"):
         beside(Path("/"), 2)
 

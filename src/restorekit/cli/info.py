@@ -35,8 +35,7 @@ def run(options: argparse.Namespace) -> int:
     else:
         known = ", ".join(restorekit.models.list_models())
         raise ValueError(f"{about} is neither a network ({known}) nor a file")
-    for line in lines:
-        say(line)
+    say("\n".join(lines))
     return 0
 
 
