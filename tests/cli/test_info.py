@@ -50,7 +50,7 @@ def test_every_network_is_built_at_its_factors_without_memory(name):
 
 def test_networks_that_need_a_word(capsys):
     assert "sees the whole picture" in told(capsys, "rcan", "--option", "blocks=1", "--option", "scale=2")
-    assert "--option degradation=noise" in told(capsys, "idr")
+    assert "--model idr --option degradation=noise runs it" in told(capsys, "idr")
     assert "MultAdds" in told(capsys, "idr", "--option", "degradation=noise")
 
 

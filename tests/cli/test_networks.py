@@ -66,6 +66,8 @@ def test_idr_is_told_its_degradation(tmp_path):
     sizes = {"channels": 8, "blocks": (1, 1, 1, 1), "heads": (1, 1, 1, 1), "refinement_blocks": 1, "hub_size": 4}
     save_weights(idr(**sizes), path)
     words = [f"--option={name}={str(value).strip('()').replace(' ', '')}" for name, value in sizes.items()]
+    with pytest.raises(ValueError, match=r"must be told the degradation, such as --model idr --option"):
+        chosen("--weights", path)
     net = chosen("--weights", path, "--model", "idr", *words, "--option", "degradation=rain")
     assert isinstance(net, IDR)
     assert net.config["degradation"] == "rain"

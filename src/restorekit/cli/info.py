@@ -97,13 +97,16 @@ def _built(name: str, options: dict[str, Any]) -> "Iterator[restorekit.models.Re
 def _costs(net: "restorekit.models.Restorer") -> Iterator[str]:
     """Size, work and reach, for each factor."""
     parameters = restorekit.metrics.count_parameters(net)
-    if getattr(net, "config", {}).get("degradation", "") is None:  # IDR runs when it is told which
-        yield _row("size", f"{parameters:,} parameters; --option degradation=noise (or another) shows the rest")
-        return
     radius = net.receptive_radius
     reach = "sees the whole picture" if radius is None else f"sees {radius} px to each side"
     for scale in net.scales:
-        work = restorekit.metrics.count_multadds(net, scale=scale)
+        try:
+            work = restorekit.metrics.count_multadds(net, scale=scale)
+        except ValueError:  # stage 1 of IDR, which runs only when it is told the degradation
+            yield _row(
+                f"x{scale}", f"{parameters:,} parameters; --model idr --option degradation=noise runs it for noise"
+            )
+            continue
         yield _row(f"x{scale}", f"{parameters:,} parameters, {work / 1e9:,.1f} G MultAdds to 1280 x 720, {reach}")
 
 

@@ -99,11 +99,14 @@ def _choose(task: str | None, model: str | None, scale: int | None) -> Default:
 
 def _recognised(path: Path) -> "restorekit.models.Restorer":
     try:
-        return restorekit.models.load_checkpoint(path)
+        net = restorekit.models.load_checkpoint(path)
     except ValueError as error:
         if "models.load_" not in str(error):  # which names the call that would help
             raise
         raise ValueError(f"{error} (on the command line: --model NAME, with --scale where it enlarges)") from error
+    if net.config.get("stage") == 1 and net.config.get("degradation", "") is None:
+        raise ValueError(f"{path} must be told the degradation, such as --model idr --option degradation=noise")
+    return net
 
 
 def takes_scale(name: str) -> bool:
