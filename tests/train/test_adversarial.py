@@ -160,7 +160,8 @@ def _gradients(module):
 def test_each_turn_trains_one_network_and_leaves_the_other(pairs):
     model, judge = _networks()
     step = adversarial(judge, content=F.l1_loss)
-    partners = {name: partner.module for name, partner in step.partners.items()}
+    partners, calls = {name: partner.module for name, partner in step.partners.items()}, []
+    partners["discriminator"].register_forward_hook(lambda *_: calls.append(1))
     batch = tuple(torch.stack(part) for part in zip(*pairs[:BATCH], strict=True))
     turns = step.turns(model, partners, batch, torch.Generator())
     name, loss = next(turns)
@@ -169,6 +170,7 @@ def test_each_turn_trains_one_network_and_leaves_the_other(pairs):
     assert all(gradient is None for gradient in _gradients(model))
     before = _gradients(judge)
     assert all(gradient.abs().sum() > 0 for gradient in before)
+    assert len(calls) == 1  # more would not do between processes
     name, loss = next(turns)
     loss.backward()
     assert name == "model"

@@ -47,7 +47,8 @@ def adversarial(
             ImageNet's weights, which ``models.load_trunk`` reads. One that holds a network must be on the device that
             `fit` trains on.
         gan: What both play for; ``GANLoss("vanilla")`` if None. With "relativistic" the discriminator judges the real
-            pictures in the model's turn as well; "wgan" gets no gradient penalty here.
+            pictures in the model's turn as well, and takes averages in each process alone; "wgan" gets no gradient
+            penalty here.
         gan_weight: Weight of the model's part of it, at least 0.
         discriminator_rate: Learning rate of the discriminator; the model's if None.
         augment: ``(lq, hq, *, generator) -> (lq, hq)``, applied to the whole batch over all processes.
