@@ -1,9 +1,10 @@
 """Train a small progressive CARN for x8 in three stages, and show it beside one that learns x8 from the start.
 
 Stage by stage the network learns to enlarge by 2, by 4 and by 8; what it has learned before goes on learning at a tenth
-of the rate. The other network is of the same size and starts from the same weights; it sees as many pictures. The
-paper trains for 650,000 steps: what a minute shows is how it goes, not which one is better. Everything ships with
-scikit-image. Needs the extras ``train`` and ``plots``.
+of the rate. The other network is of the same size, starts from the same weights and sees as many pictures. The paper
+trains for 650,000 steps: a minute shows that the deep network has hardly begun by then, where the stages begin with a
+shallow one, not which of them is better in the end. Everything ships with scikit-image. Needs the extras ``train`` and
+``plots``.
 
     19_progressive.py --steps 2000 --checkpoint run.pt
 
