@@ -26,6 +26,7 @@ PRIVATE = {
     "data/_manifest.py": "tests/data/test_writing.py",
     "data/_pictures.py": "tests/data/test_crops.py",
     "data/_resuming.py": "tests/data/test_writing.py",
+    "data/_unreadable.py": "tests/data/test_unreadable.py",
     "degrade/_codec.py": "tests/degrade/test_jpeg.py",
     "degrade/_execute.py": "tests/degrade/test_recipe.py",
     "degrade/_filtering.py": "tests/degrade/test_sinc.py",
