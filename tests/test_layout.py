@@ -117,7 +117,7 @@ PRIVATE = {
     "train/_mdf/written_out.py": "tests/train/test_mdf.py",
     "train/_measuring.py": "tests/train/test_loop.py",
     "train/_pair.py": "tests/train/test_supervised.py",
-    "train/_peers.py": "tests/train/test_fit.py",
+    "train/_peers.py": "tests/train/test_peers.py",
 }
 # __init__ files that hold more than imports, and the test that covers them.
 SPEAKING_INITS = {
