@@ -20,7 +20,7 @@ import zipfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict
 
 os.environ.update(OMP_NUM_THREADS="1", ACCELERATE_USE_CPU="1")  # before torch: no threads that a fork would lose
 
@@ -33,7 +33,15 @@ from tqdm import tqdm
 from restorekit import augment, models, train
 
 EVERY = 4  # steps between two checkpoints
-Job = Callable[[Path], Sequence[nn.Module]]  # trains to the end, from the checkpoint where there is one
+Job = Callable[["Settings"], Sequence[nn.Module]]  # trains to the end, from the checkpoint where there is one
+
+
+class Settings(TypedDict):
+    """What all trainings that are killed have in common."""
+
+    checkpoint: Path
+    checkpoint_every: int
+    progress: bool
 
 
 def pictures(count: int, *size: int) -> Tensor:
@@ -41,37 +49,68 @@ def pictures(count: int, *size: int) -> Tensor:
     return torch.rand(count, 3, *size, generator=torch.Generator().manual_seed(0))
 
 
-def network(scale: int = 2, head: str = "subpixel") -> nn.Module:
-    """A network with the same weights in every process."""
-    torch.manual_seed(0)
-    return models.carn_m(scale, channels=8, head=head)
+def pairs(scale: int, *, count: int = 6, side: int = 8) -> list[tuple[Tensor, Tensor]]:
+    """Pictures, and what they are the small versions of."""
+    return [(x, x.repeat_interleave(scale, 1).repeat_interleave(scale, 2)) for x in pictures(count, side, side)]
 
 
-def supervised(checkpoint: Path) -> Sequence[nn.Module]:
+def supervised(settings: Settings) -> Sequence[nn.Module]:
     """With an average, an augmentation that draws, and Adam's moments to lose."""
-    model = network(head="desubpixel")
-    pairs = [(x, x.repeat_interleave(2, 1).repeat_interleave(2, 2)) for x in pictures(10, 8, 8)]
+    model = models.carn_m(2, channels=8, head="desubpixel")
     step = train.supervised(augment=augment.cutblur)
-    result = train.fit(
-        model, pairs, steps=40, batch_size=2, step=step, ema_decay=0.9, checkpoint=checkpoint, checkpoint_every=EVERY,
-        progress=False,
-    )  # fmt: skip
+    result = train.fit(model, pairs(2), steps=40, batch_size=2, step=step, ema_decay=0.9, **settings)
     assert result.ema is not None
     return model, result.ema
 
 
-def fit_mdf(checkpoint: Path) -> Sequence[nn.Module]:
+def adversarial(settings: Settings) -> Sequence[nn.Module]:
+    """Two networks, which learn in turn."""
+    model, discriminator = models.carn_m(2, channels=8), models.PatchDiscriminator(channels=4)
+    step = train.adversarial(discriminator, content=nn.functional.l1_loss)
+    train.fit(model, pairs(2, side=16), steps=30, batch_size=2, step=step, **settings)
+    return model, discriminator
+
+
+def progressive(settings: Settings) -> Sequence[nn.Module]:
+    """A network that grows between two stages."""
+    model = models.ProgressiveCARN(4, channels=4, blocks=1, units=1)
+    train.progressive(
+        model, pairs(4), stages=[train.ProgressiveStage(14, 4), train.ProgressiveStage(14, 2)], **settings
+    )
+    return (model,)
+
+
+def pseudo_pairs(settings: Settings) -> Sequence[nn.Module]:
+    """Crops of pictures that have no larger version."""
+    model = models.carn_m(2, channels=8)
+    train.pseudo_pairs(model, list(pictures(3, 24, 24)), steps=40, patch_size=8, batch_size=2, **settings)
+    return (model,)
+
+
+def zero_shot(settings: Settings) -> Sequence[nn.Module]:
+    """A schedule that looks at what was measured."""
+    quick = train.ZeroShotSettings(crop_size=16, test_every=2, check_every=3, patience=8, back_projections=2)
+    model = models.zssr(1, channels=8, depth=2)
+    train.zero_shot(pictures(1, 16, 16), model=model, settings=quick, steps=40, **settings)
+    return (model,)
+
+
+def two_stage(settings: Settings) -> Sequence[nn.Module]:
+    """Several data sets, and a network that takes its priors apart between two stages."""
+    model = models.IDR(channels=8, blocks=(1, 1, 1, 1))
+    sets = {"noise/25": pairs(1), "blur": pairs(1, count=4)}
+    train.two_stage(model, sets, steps=(12, 12), **settings)
+    return (model,)
+
+
+def fit_mdf(settings: Settings) -> Sequence[nn.Module]:
     """Two scales, with what one hands on to the next."""
-    run = train.fit_mdf(
-        pictures(1, 20, 26), "denoising", num_scales=2, iterations=15, min_side=12, checkpoint=checkpoint,
-        checkpoint_every=EVERY, progress=False,
-    )  # fmt: skip
+    run = train.fit_mdf(pictures(1, 20, 26), "denoising", num_scales=2, iterations=15, min_side=12, **settings)
     return run.discriminators
 
 
 JOBS: dict[str, Job] = {
-    "supervised": supervised,
-    "fit_mdf": fit_mdf,
+    job.__name__: job for job in (supervised, adversarial, progressive, pseudo_pairs, zero_shot, two_stage, fit_mdf)
 }
 
 
@@ -137,7 +176,8 @@ def _train(job: Job, folder: Path, tell: int) -> None:
 
     tqdm.update = counted  # type: ignore[method-assign]
     try:
-        networks = job(folder / "run.pt")
+        torch.manual_seed(0)  # of the initial weights
+        networks = job(Settings(checkpoint=folder / "run.pt", checkpoint_every=EVERY, progress=False))
         torch.save([list(module.state_dict().values()) for module in networks], folder.with_suffix(".weights"))
     except BaseException:
         traceback.print_exc()
