@@ -7,7 +7,10 @@ import sys
 
 import pytest
 import torch
+from accelerate import Accelerator
+from torch import nn
 
+from restorekit.train import fit, supervised
 from restorekit.train._peers import lost_peer
 
 STEPS, EVERY, BEFORE, KILLED = 50, 10, 10, 25
@@ -85,3 +88,42 @@ def test_a_killed_rank_ends_the_job_and_leaves_a_checkpoint(tmp_path, rank):
 def test_a_lost_peer_is_told_from_other_errors(message, lost):
     assert lost_peer(RuntimeError(message)) == lost
     assert lost_peer(torch.distributed.DistNetworkError("anything"))
+
+
+@pytest.fixture
+def alone_among_two(monkeypatch):
+    """As if there were another process, which never says anything."""
+
+    class OfTwo(Accelerator):
+        num_processes = 2
+
+    monkeypatch.setattr(sys.modules["restorekit.train.fit"], "launched", lambda *settings: OfTwo())
+
+
+@pytest.mark.parametrize("statistics", [False, True])
+@pytest.mark.usefixtures("alone_among_two")
+def test_what_the_survivor_writes_is_the_state_between_two_steps(tmp_path, pairs, statistics):
+    def run(path, lost=None):
+        model = nn.Sequential(nn.Conv2d(3, 3, 1), nn.BatchNorm2d(3) if statistics else nn.ReLU())
+        nn.init.constant_(model[0].weight, 0.5)
+        nn.init.zeros_(model[0].bias)
+        plain, count = supervised(), iter(range(9))
+
+        def step(model, batch, generator):
+            loss = plain(model, batch, generator)  # has changed BatchNorm's statistics when it fails
+            if next(count) == lost:
+                raise RuntimeError("[tcp/pair.cc:537] Read error: Connection reset by peer")
+            return loss
+
+        options = {"steps": 8, "batch_size": 4, "step": step, "checkpoint": path, "checkpoint_every": 4}
+        return fit(model, pairs, progress=False, **options), model
+
+    expected, whole = run(tmp_path / "whole.pt")
+    with pytest.raises(RuntimeError, match=r"is gone, so it stopped after 6 of 8 steps; call fit again to go on from"):
+        run(tmp_path / "run.pt", lost=6)
+    kept = torch.load(tmp_path / "run.pt", weights_only=True)["losses"]
+    assert len(kept) == (4 if statistics else 6)
+    result, model = run(tmp_path / "run.pt")
+    assert result.losses == expected.losses
+    for value, wanted in zip(model.state_dict().values(), whole.state_dict().values(), strict=True):
+        assert torch.equal(value, wanted)
