@@ -65,7 +65,7 @@ def train(model: nn.Module, steps: int) -> list[float]:
     for number, pair in zip(range(steps), loader, strict=False):
         lq, hq = mixture(*pair, generator=generator)
         prediction = model(lq)
-        loss = F.l1_loss(prediction, hq) + 0.1 * mdf(prediction, hq)
+        loss = F.l1_loss(prediction, hq) + mdf(prediction, hq)
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
