@@ -19,10 +19,12 @@ VAGUE = {"utils", "util", "common", "core", "helpers", "helper", "misc", "tools"
 
 # Private files need no test of their own name: what they do is tested through the public entry named here.
 PRIVATE = {
+    "__main__.py": "tests/cli/test_command.py",
     "_check.py": "tests/test_check.py",
     "_random.py": "tests/test_random.py",
     "augment/_pair.py": "tests/augment/test_pair.py",
     "augment/_pool.py": "tests/augment/test_mixture.py",
+    "cli/_console.py": "tests/cli/test_command.py",
     "data/_manifest.py": "tests/data/test_writing.py",
     "data/_pictures.py": "tests/data/test_crops.py",
     "data/_resuming.py": "tests/data/test_writing.py",

@@ -134,9 +134,12 @@ class DegradedFolder(Dataset[tuple[Any, ...]]):
         index = check_index(index, len(self))
         hq = to_tensor(self.clean(index))
         generator = self._seeded(index, _DEGRADE)
-        with torch.no_grad():
-            made = self.composition(hq, generator=generator, return_recipe=self.labels)
         name = picture_name(self.pictures, index // self.variants)
+        try:
+            with torch.no_grad():
+                made = self.composition(hq, generator=generator, return_recipe=self.labels)
+        except ValueError as error:  # the picture does not suit it: too small, for one
+            raise ValueError(f"{name}: {error}") from error
         lq, recipe = _unpacked(made, self.labels, name)
         if lq.shape != (1, 3, *(side // self.scale for side in hq.shape[2:])):
             raise ValueError(

@@ -21,7 +21,8 @@ class PairedFolder(Dataset[tuple[Tensor, Tensor]], Source):
     """Degraded and clean pictures of two folders, paired by name.
 
     Items are (lq, hq), float32 (3, h, w) and (3, scale * h, scale * w). Partners have the same name up to the suffix;
-    with ``scale`` given, ``0001x4`` is also the partner of ``0001``. Sizes are checked from the file headers at once.
+    ``0001_0``, as ``write_degraded`` calls the first version of ``0001``, is also its partner, and with ``scale`` given
+    ``0001x4`` is. Sizes are checked from the file headers at once.
 
     Args:
         lq_root: Folder of degraded pictures.
@@ -63,7 +64,8 @@ class PairedFolder(Dataset[tuple[Tensor, Tensor]], Source):
             check_integer(scale, "scale", 1)
         self.max_pixels = max_pixels
         lq, hq = (_by_stem(ImageFolder(root, max_pixels=max_pixels)) for root in (lq_root, hq_root))
-        self.paths, sizes = self._sized(_partners(lq, hq, "" if scale is None else f"x{scale}"), strict)
+        partners = _partners(lq, hq, ("_0",) if scale is None else (f"x{scale}", "_0"))
+        self.paths, sizes = self._sized(partners, strict)
         self.sizes = tuple(lq_size for lq_size, _ in sizes)
         self.scale: int = max(1, sizes[0][1][0] // sizes[0][0][0]) if scale is None else scale
         for paths, (lq_size, hq_size) in zip(self.paths, sizes, strict=True):
@@ -113,9 +115,11 @@ def _by_stem(folder: ImageFolder) -> dict[str, Path]:
     return found
 
 
-def _partners(lq: dict[str, Path], hq: dict[str, Path], ending: str) -> tuple[tuple[Path, Path], ...]:
+def _partners(lq: dict[str, Path], hq: dict[str, Path], endings: tuple[str, ...]) -> tuple[tuple[Path, Path], ...]:
     free = lq.keys() - hq.keys()
-    names = {stem: stem if stem in lq or stem + ending not in free else stem + ending for stem in hq}
+    names = {stem: stem for stem in hq}
+    for stem in hq.keys() - lq.keys():
+        names[stem] = next((stem + ending for ending in endings if stem + ending in free), stem)
     alone = [hq[stem] for stem in hq if names[stem] not in lq]
     alone += [lq[stem] for stem in sorted(lq.keys() - set(names.values()))]
     if alone:
