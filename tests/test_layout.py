@@ -28,6 +28,7 @@ PRIVATE = {
     "data/_manifest.py": "tests/data/test_writing.py",
     "data/_pictures.py": "tests/data/test_crops.py",
     "data/_resuming.py": "tests/data/test_writing.py",
+    "data/_unreadable.py": "tests/data/test_unreadable.py",
     "degrade/_codec.py": "tests/degrade/test_jpeg.py",
     "degrade/_execute.py": "tests/degrade/test_recipe.py",
     "degrade/_filtering.py": "tests/degrade/test_sinc.py",
@@ -118,7 +119,7 @@ PRIVATE = {
     "train/_mdf/written_out.py": "tests/train/test_mdf.py",
     "train/_measuring.py": "tests/train/test_loop.py",
     "train/_pair.py": "tests/train/test_supervised.py",
-    "train/_peers.py": "tests/train/test_fit.py",
+    "train/_peers.py": "tests/train/test_peers.py",
 }
 # __init__ files that hold more than imports, and the test that covers them.
 SPEAKING_INITS = {

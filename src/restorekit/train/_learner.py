@@ -27,6 +27,11 @@ class Learner:
     learning_rate: float
     clip_norm: float | None = None
 
+    @property
+    def keeps_statistics(self) -> bool:
+        """Whether more is saved of the network than its parameters."""
+        return len(self.module.state_dict()) > len(list(self.module.named_parameters(remove_duplicate=False)))
+
     def update(self, factor: float) -> None:
         """Move the weights by the gradients that they have."""
         for group in self.optimizer.param_groups:
