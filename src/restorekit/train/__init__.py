@@ -3,7 +3,7 @@
 from restorekit.train.ema import Ema
 from restorekit.train.fit import FitResult, fit
 from restorekit.train.mdf import MDFCurves, MDFFit, fit_mdf
-from restorekit.train.schedule import Schedule, constant, cosine, halve_every
+from restorekit.train.schedule import Schedule, constant, cosine, cosine_restarts, halve_every
 from restorekit.train.supervised import Step, supervised
 
 __all__ = [
@@ -15,6 +15,7 @@ __all__ = [
     "Step",
     "constant",
     "cosine",
+    "cosine_restarts",
     "fit",
     "fit_mdf",
     "halve_every",
