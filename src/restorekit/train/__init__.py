@@ -4,9 +4,11 @@ from restorekit.train.ema import Ema
 from restorekit.train.fit import FitOptions, FitResult, fit
 from restorekit.train.keyed import Keyed
 from restorekit.train.mdf import MDFCurves, MDFFit, fit_mdf
+from restorekit.train.pseudo_pairs import pseudo_pairs
 from restorekit.train.schedule import Adaptive, Schedule, constant, cosine, cosine_restarts, halve_every
 from restorekit.train.supervised import Step, supervised
 from restorekit.train.turns import Partner, Turns, frozen
+from restorekit.train.two_stage import two_stage
 
 __all__ = [
     "Adaptive",
@@ -27,5 +29,7 @@ __all__ = [
     "fit_mdf",
     "frozen",
     "halve_every",
+    "pseudo_pairs",
     "supervised",
+    "two_stage",
 ]

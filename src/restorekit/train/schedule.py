@@ -1,7 +1,6 @@
 """Learning-rate schedules: a factor that depends on the number of the step alone, so a resumed run needs no state."""
 
 import math
-import math
 from abc import ABC, abstractmethod
 from bisect import bisect_right
 from collections.abc import Callable, Sequence
