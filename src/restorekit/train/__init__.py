@@ -1,9 +1,11 @@
 """Training: one loop, and recipes that are steps of the lines that differ."""
 
+from restorekit.train._preset import Preset
 from restorekit.train.ema import Ema
 from restorekit.train.fit import FitOptions, FitResult, fit
 from restorekit.train.keyed import Keyed
 from restorekit.train.mdf import MDFCurves, MDFFit, fit_mdf
+from restorekit.train.presets import list_presets, preset
 from restorekit.train.pseudo_pairs import pseudo_pairs
 from restorekit.train.schedule import Adaptive, Schedule, constant, cosine, cosine_restarts, halve_every
 from restorekit.train.supervised import Step, supervised
@@ -19,6 +21,7 @@ __all__ = [
     "MDFCurves",
     "MDFFit",
     "Partner",
+    "Preset",
     "Schedule",
     "Step",
     "Turns",
@@ -29,6 +32,8 @@ __all__ = [
     "fit_mdf",
     "frozen",
     "halve_every",
+    "list_presets",
+    "preset",
     "pseudo_pairs",
     "supervised",
     "two_stage",
