@@ -2,8 +2,8 @@
 
 In the first stage the network is told the degradation of each batch and learns what that looks like; in the second it
 learns to tell how much of each is in a picture, so that afterwards nobody needs to say. A minute is too short to tell
-them apart with certainty. With ``--checkpoint``, a run that was stopped goes on where it was. Everything ships with scikit-image; the cat ``chelsea`` is kept out of the training. Needs the
-extras ``train`` and ``plots``.
+them apart with certainty. With ``--checkpoint``, a run that was stopped goes on where it was. Everything ships with
+scikit-image; the cat ``chelsea`` is kept out of the training. Needs the extras ``train`` and ``plots``.
 """
 
 import argparse
