@@ -120,7 +120,6 @@ PRIVATE = {
     "train/_measuring.py": "tests/train/test_loop.py",
     "train/_pair.py": "tests/train/test_supervised.py",
     "train/_peers.py": "tests/train/test_peers.py",
-    "train/_peers.py": "tests/train/test_fit.py",
     "train/_preset.py": "tests/train/test_presets.py",
 }
 # __init__ files that hold more than imports, and the test that covers them.

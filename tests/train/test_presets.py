@@ -26,10 +26,11 @@ from restorekit.models import (
     DnCNN,
     MEPSNet,
     MSRResNet,
+    PatchDiscriminator,
     ProgressiveCARN,
     SparseResNet,
 )  # fmt: skip
-from restorekit.train import fit, list_presets, preset, pseudo_pairs, two_stage
+from restorekit.train import adversarial, fit, list_presets, preset, progressive, pseudo_pairs, two_stage
 
 QUIET = {"progress": False, "channels_last": False}
 K = 1000
@@ -269,17 +270,33 @@ def test_the_recipes_take_their_options(clean):
     assert pseudo_pairs(p.model(), clean, **p.options(), **QUIET).steps == 1
 
 
+def test_the_progressive_recipe_takes_its_options(clean):
+    p = preset("progressive-carn", steps=3)
+    p = replace(p, network=partial(p.network, channels=4, blocks=1, units=1), batch_size=(2, 1, 1), patch_size=4)
+    runs = progressive(p.model(), p.pairs(clean, length=4), **p.options(), **QUIET)
+    assert [run.steps for run in runs] == [1, 1, 1]
+
+
+def test_the_adversarial_recipe_takes_its_arguments(clean):
+    p = _small("pcarn-gan")
+    step = adversarial(PatchDiscriminator(channels=4), content=F.mse_loss, **p.arguments)
+    net = partial(p.network, channels=4, blocks=1, units=1)()
+    run = fit(net, p.pairs(clean, length=4), step=step, **p.options(), **QUIET)
+    assert len(run.losses) == len(run.partner_losses["discriminator"]) == 2
+
+
 def test_options_of_the_other_recipes():
-    progressive = preset("progressive-carn").options()
-    assert progressive["stages"] == ((150_000, 32), (200_000, 8), (300_000, 2))
-    assert (progressive["clip_norm"], progressive["loss"], progressive["decay"]) == (10.0, F.l1_loss, 0.1)
-    assert not {"steps", "batch_size", "rate_factors"} & set(progressive)
+    by_stages = preset("progressive-carn").options()
+    plan = [(stage.steps, stage.batch_size) for stage in by_stages["stages"]]
+    assert plan == [(150_000, 32), (200_000, 8), (300_000, 2)]
+    assert (by_stages["clip_norm"], by_stages["loss"], by_stages["decay"]) == (10.0, F.l1_loss, 0.1)
+    assert not {"steps", "batch_size", "rate_factors"} & set(by_stages)
     assert preset("zssr").options() == {
         "steps": 3000, "batch_size": 1, "loss": F.l1_loss, "scale": 2, "settings": "default",
     }  # fmt: skip
-    adversarial = preset("pcarn-gan").options()
-    assert (adversarial["steps"], adversarial["batch_size"]) == (200_000, 32)
-    assert "gan_weight" not in adversarial
+    in_turns = preset("pcarn-gan").options()
+    assert (in_turns["steps"], in_turns["batch_size"]) == (200_000, 32)
+    assert "gan_weight" not in in_turns
 
 
 def test_pairs_are_crops_at_each_scale(clean, tmp_path):

@@ -1,14 +1,13 @@
 """Training: one loop, and recipes that are steps of the lines that differ."""
 
-from restorekit.train.adversarial import adversarial
 from restorekit.train._preset import Preset
+from restorekit.train.adversarial import adversarial
 from restorekit.train.ema import Ema
 from restorekit.train.fit import FitOptions, FitResult, fit
 from restorekit.train.keyed import Keyed
 from restorekit.train.mdf import MDFCurves, MDFFit, fit_mdf
-from restorekit.train.progressive import ProgressiveStage, progressive
-from restorekit.train.schedule import Adaptive, Schedule, constant, cosine, halve_every
 from restorekit.train.presets import list_presets, preset
+from restorekit.train.progressive import ProgressiveStage, progressive
 from restorekit.train.pseudo_pairs import pseudo_pairs
 from restorekit.train.schedule import Adaptive, Schedule, constant, cosine, cosine_restarts, halve_every
 from restorekit.train.supervised import Step, supervised
@@ -24,8 +23,8 @@ __all__ = [
     "MDFCurves",
     "MDFFit",
     "Partner",
-    "ProgressiveStage",
     "Preset",
+    "ProgressiveStage",
     "Schedule",
     "Step",
     "Turns",
@@ -37,9 +36,9 @@ __all__ = [
     "fit_mdf",
     "frozen",
     "halve_every",
-    "progressive",
     "list_presets",
     "preset",
+    "progressive",
     "pseudo_pairs",
     "supervised",
     "two_stage",

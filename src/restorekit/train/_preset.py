@@ -18,6 +18,7 @@ from restorekit.data.folder import as_pictures
 from restorekit.image import rgb_to_y
 from restorekit.train._pair import Augment
 from restorekit.train.keyed import Key
+from restorekit.train.progressive import ProgressiveStage
 from restorekit.train.pseudo_pairs import CROPS
 from restorekit.train.schedule import Schedule, cosine_restarts
 from restorekit.train.supervised import Loss, Step, supervised
@@ -205,7 +206,7 @@ class Preset:
         """Steps and batches, in the way of the recipe."""
         if isinstance(self.batch_size, tuple):
             assert isinstance(self.steps, tuple)
-            return {"stages": tuple(zip(self.steps, self.batch_size, strict=True))}
+            return {"stages": tuple(map(ProgressiveStage, self.steps, self.batch_size))}
         patch = {"patch_size": self.patch_size} if self.recipe == "pseudo_pairs" else {}
         return {"steps": self.steps, "batch_size": self.batch_size, **patch}
 
