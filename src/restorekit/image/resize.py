@@ -140,7 +140,7 @@ def _resize_border(x: Tensor, weights: Tensor, source: NDArray[np.int64], which:
     return torch.cat(pieces, dim=1) if pieces else x[:, :0]
 
 
-def _as_fraction(scale: float) -> Fraction:
+def _as_fraction(scale: float | Fraction) -> Fraction:
     if isinstance(scale, bool) or not isinstance(scale, (int, float, Fraction)):
         raise TypeError(f"scale must be a real number, got {scale!r}")
     if not (math.isfinite(scale) and scale > 0):
@@ -152,7 +152,7 @@ def _as_fraction(scale: float) -> Fraction:
 
 
 def _targets(
-    shape: tuple[int, int], scale: float | Sequence[float] | None, size: tuple[int, int] | None, like: Like
+    shape: tuple[int, int], scale: float | Sequence[float | Fraction] | None, size: tuple[int, int] | None, like: Like
 ) -> list[tuple[int, Fraction]]:
     """Outputs and factor of each axis."""
     if scale is None and size is None:
@@ -205,7 +205,7 @@ def resize(
 
     Args:
         x: Pictures (N, C, H, W), real floating point, any range.
-        scale: Positive factor for both axes, or (vertical, horizontal): 4 enlarges, 1/4 shrinks. The size is rounded up.
+        scale: Positive factor for both axes, or (vertical, horizontal): 4 enlarges, 1/4 shrinks. Sizes are rounded up.
         size: Output (height, width) in pixels. Without ``scale`` the whole picture is fitted into it; with both, it
             only says how many samples to make at that scale: 9 px, shrunk by 2 to 5, go back to 9 at twice the scale.
         kernel: "bicubic" (a = -0.5), "bilinear", "box", "lanczos2", "lanczos3" or "nearest".

@@ -7,8 +7,10 @@ from restorekit.train.mdf import MDFCurves, MDFFit, fit_mdf
 from restorekit.train.schedule import Adaptive, Schedule, constant, cosine, halve_every
 from restorekit.train.supervised import Step, supervised
 from restorekit.train.turns import Partner, Turns, frozen
+from restorekit.train.zero_shot import ZERO_SHOT_SETTINGS, ZeroShotResult, ZeroShotSettings, zero_shot
 
 __all__ = [
+    "ZERO_SHOT_SETTINGS",
     "Adaptive",
     "Ema",
     "FitOptions",
@@ -20,6 +22,8 @@ __all__ = [
     "Schedule",
     "Step",
     "Turns",
+    "ZeroShotResult",
+    "ZeroShotSettings",
     "constant",
     "cosine",
     "fit",
@@ -27,4 +31,5 @@ __all__ = [
     "frozen",
     "halve_every",
     "supervised",
+    "zero_shot",
 ]

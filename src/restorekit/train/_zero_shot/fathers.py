@@ -132,7 +132,7 @@ def rotation(cosine: float, sine: float) -> Matrix:
 def _sources_of(matrix: Matrix, side: int) -> Matrix:
     """Where each point of the crop comes from: (2, side, side), x and y."""
     y, x = np.mgrid[:side, :side]
-    points = np.linalg.inv(matrix) @ np.stack([x, y, np.ones_like(x)]).reshape(3, -1)
+    points: Matrix = np.linalg.inv(matrix) @ np.stack([x, y, np.ones_like(x)]).reshape(3, -1)
     return points[:2].reshape(2, side, side)
 
 

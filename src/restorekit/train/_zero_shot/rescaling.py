@@ -9,7 +9,6 @@ import torch
 from scipy import ndimage
 from torch import Tensor
 
-from restorekit._check import check_integer
 from restorekit.image import filter2d, resize
 from restorekit.train._zero_shot.settings import Factors
 
@@ -84,10 +83,3 @@ def _check_kernel(kernel: object) -> None:
     total = float(kernel.sum())
     if not abs(total - 1) <= _ODD:  # NaN among them
         raise ValueError(f"kernel must sum to 1, got {total:g}; divide it by its sum")
-
-
-def check_scale(scale: int) -> None:
-    """Require an enlargement that a picture can be trained for."""
-    check_integer(scale, "scale", 2)
-    if scale > 8:
-        raise ValueError(f"scale must be at most 8, got {scale}")

@@ -1,0 +1,99 @@
+"""A run on its way through the factors: the picture, the results so far, and what the next factor starts from."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import partial
+
+import torch
+from torch import Tensor
+
+from restorekit._random import seeded
+from restorekit.inference import restore
+from restorekit.models import Restorer, zssr
+from restorekit.train._zero_shot.fathers import Fathers
+from restorekit.train._zero_shot.reconstruction import Reconstruction
+from restorekit.train._zero_shot.settings import ZeroShotSettings
+from restorekit.train._zero_shot.stage import Stage
+
+_INITIAL_TAG = 10  # keeps these draws apart from the others that start from the same seed
+
+
+@dataclass
+class Course:
+    """What the factors of a run share, and their results.
+
+    Args:
+        picture: The given picture (1, C, H, W), float32.
+        network: What is trained.
+        settings: How.
+        dtype: Type that the network computes in where it is not trained.
+        seed: Seed of the run.
+    """
+
+    picture: Tensor
+    network: Restorer
+    settings: ZeroShotSettings
+    dtype: torch.dtype
+    seed: int
+    results: list[Tensor] = field(default_factory=list)
+    scales: list[float] = field(default_factory=lambda: [1.0])  # of the picture and the results, of the lesser axis
+
+    def __post_init__(self) -> None:
+        self.lq = self.picture  # what the next factor enlarges
+
+    def pairs(self, stage: Stage) -> Fathers:
+        """What is learnt from at a factor."""
+        sources = tuple(source[0].cpu() for source in (self.picture, *self.results))
+        return Fathers(sources, tuple(self.scales), self.settings, stage.rescaling, self.seed, stage.number)
+
+    def measure(self, stage: Stage) -> Reconstruction:
+        """What the network is measured by at a factor."""
+        run = partial(restore, dtype=self.dtype)
+        return Reconstruction.of(run, self.lq, stage, self.settings.noise, self.seed)
+
+    def enlarge(self, stage: Stage) -> Tensor:
+        """Solve a factor with the network as it is now, and keep the result."""
+        run = partial(restore, self.network, dtype=self.dtype)
+        size = (self.picture.shape[-2], self.picture.shape[-1])
+        out = stage.enlarge(run, self.lq, size, ensemble=self.settings.ensemble)
+        self.results.append(out)
+        self.scales.append(min(stage.factors))
+        if stage.becomes_base:
+            self.lq = out
+        return out
+
+
+def new_network(channels: int, seed: int) -> Restorer:
+    """The published network for enlarged pictures, channels last, from weights that depend on the seed alone."""
+    with torch.random.fork_rng(devices=[]):
+        torch.default_generator.manual_seed(seeded(seed, _INITIAL_TAG).initial_seed())
+        network = zssr(1, in_channels=channels)
+    network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    return network.eval()
+
+
+def checked_network(model: object, channels: int) -> Restorer:
+    """A network that takes enlarged pictures of so many channels."""
+    if not isinstance(model, Restorer):
+        raise TypeError(f"model must be a network of restorekit.models, got {type(model).__name__}")
+    if model.scales != (1,):
+        raise ValueError(f"model must take an enlarged picture, scale=1, got scales {model.scales}")
+    if model.in_channels != channels:
+        raise ValueError(f"model takes pictures of {model.in_channels} channels, image has {channels}")
+    return model
+
+
+@contextmanager
+def on_training_device(model: Restorer) -> Iterator[None]:
+    """Lend the network to the device that `fit` trains on, for what is run between the fits."""
+    try:
+        from accelerate import PartialState  # noqa: PLC0415
+    except ImportError as error:
+        raise ImportError("training needs accelerate: pip install 'restorekit[train]'") from error
+    home = next(model.parameters()).device
+    try:
+        model.to(PartialState().device)
+        yield
+    finally:
+        model.to(home)

@@ -1,0 +1,179 @@
+"""ZSSR: a network that is trained on the one picture that it enlarges."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from restorekit._check import check_batch, check_integer
+from restorekit.models import Restorer
+from restorekit.train._pair import Augment
+from restorekit.train._zero_shot.course import Course, checked_network, new_network, on_training_device
+from restorekit.train._zero_shot.policy import SlopePolicy
+from restorekit.train._zero_shot.settings import ZERO_SHOT_SETTINGS, ZeroShotSettings, find_settings
+from restorekit.train._zero_shot.stage import run_seed, stages
+from restorekit.train.checkpoint import stage_path
+from restorekit.train.fit import FitOptions, FitResult, fit
+from restorekit.train.supervised import Loss, supervised
+
+__all__ = ["ZERO_SHOT_SETTINGS", "ZeroShotResult", "ZeroShotSettings", "zero_shot"]
+
+_MAX_SCALE = 8
+
+
+@dataclass(frozen=True)
+class ZeroShotResult:
+    """What a run leaves.
+
+    Args:
+        image: The enlarged picture (1, C, scale * H, scale * W) in [0, 1], of the dtype and on the device of the given.
+        model: The trained network, which corrects enlarged pictures.
+        losses: Loss of every step, for each factor that was solved.
+        measured: Mean squared errors of the given picture restored from its own shrunk version, likewise.
+
+    Example:
+        >>> ZeroShotResult(torch.zeros(1, 3, 8, 8), zssr(1), losses=((0.2, 0.1), (0.1,)), measured=((0.1,), ())).steps
+        3
+    """
+
+    image: Tensor
+    model: Restorer
+    losses: tuple[tuple[float, ...], ...]
+    measured: tuple[tuple[float, ...], ...]
+
+    @property
+    def steps(self) -> int:
+        """Number of steps done, over all factors."""
+        return sum(map(len, self.losses))
+
+
+def zero_shot(
+    image: Tensor,
+    *,
+    scale: int = 2,
+    model: Restorer | None = None,
+    settings: str | ZeroShotSettings | None = None,
+    kernel: Tensor | Sequence[Tensor] | None = None,
+    steps: int = 3000,
+    batch_size: int = 1,
+    loss: Loss = F.l1_loss,
+    augment: Augment | None = None,
+    mixed_precision: Literal["bf16"] | None = None,
+    checkpoint: str | Path | None = None,
+    checkpoint_every: int = 500,
+    seed: int = 0,
+    progress: bool = True,
+) -> ZeroShotResult:
+    """Enlarge a picture by a network that learns from nothing but this picture.
+
+    The network learns to restore crops of the picture (fathers) from their shrunk versions (sons), turned and warped at
+    random. Every 50 steps it restores the whole picture from its son; when a line through the last of these errors
+    does not fall, the learning rate does, and after three falls it is done. Then it enlarges the picture in 8 flips
+    and rotations; each result is corrected to have the picture as its shrunk version, and so is their median.
+
+    Everything random is a function of ``seed`` and the number of the step. A run that was stopped and is called again
+    with the same ``checkpoint`` ends with the same bits as one that was not; results of factors that were solved are
+    computed anew from their weights. Signals, several processes and errors are those of `fit`.
+
+    Args:
+        image: Picture (1, 3, H, W) or (1, 1, H, W) in [0, 1], of any size from 1 px; no transparency. One with noise
+            should be denoised first, or else be enlarged with the settings "real".
+        scale: How many times larger, from 2 to 8.
+        model: Network of scale 1 to train in place; by default the published ``models.zssr``. Its weights are faster
+            to train channels last: ``model.to(memory_format=torch.channels_last)``.
+        settings: A name of ``ZERO_SHOT_SETTINGS``, or settings of your own; None for "kernel" where a kernel is given,
+            "default" otherwise.
+        kernel: Kernel (kh, kw) that shrank the picture, of sum 1, correlated, not convolved; it is moved to lie in the
+            middle. With gradual settings one for each factor, of the size that belongs to that factor. None for the
+            bicubic one.
+        steps: Most steps for each factor.
+        batch_size: Crops in each step.
+        loss: ``(prediction, target) -> scalar``.
+        augment: ``(lq, hq, *, generator) -> (lq, hq)`` for the crops of a step.
+        mixed_precision: ``"bf16"`` trains and runs the network in bfloat16, with float32 weights and pictures.
+        checkpoint: File to go on from if it exists, and to write; each factor has its own beside it, "run.stage0.pt".
+        checkpoint_every: Steps between two checkpoints; the last step always writes one.
+        seed: Seed of the run, at least 0.
+        progress: Whether to show a bar with loss and learning rate.
+
+    Returns:
+        The enlarged picture, the network, and how the training went.
+
+    Raises:
+        ImportError: If accelerate is not installed.
+        TypeError: If ``image`` or ``kernel`` is no floating-point tensor, or ``model`` no network of this library.
+        ValueError: If the picture has another shape or values outside [0, 1], the network another scale or number of
+            channels, the kernel another rank or sum, or a setting is out of range; or the checkpoint is damaged or
+            belongs to another run.
+        OSError: If the checkpoint's folder does not exist, or writing it fails.
+        FloatingPointError: If a loss is not finite; the checkpoint stays as it was.
+
+    Example:
+        >>> picture, network = torch.rand(1, 3, 20, 26), zssr(1, channels=8, depth=2)
+        >>> zero_shot(picture, model=network, steps=2, progress=False).image.shape
+        torch.Size([1, 3, 40, 52])
+
+    Source:
+        Shocher, Cohen and Irani, CVPR 2018, and the authors' code, of which this keeps crops, shrinking, learning rate,
+        ensemble, and back-projection. Differences: Adam starts anew at each factor; the noise of the son that errors
+        are measured with is drawn once for a factor; that code also enlarges the whole picture at each measurement, for
+        plots; even kernels lie half a pixel further there; OpenCV rounds warped positions to 1/32 px; the standard
+        error of the line is that of numpy since 1.16, with two degrees of freedom more than the authors' numpy took
+        off. Crops beyond the borders of a picture are black, as there. Published are scales of 2 alone; the thesis
+        (Tables 5.1 and 5.4) enlarges by 4 and does not say how. "default" goes to 4 at once.
+    """
+    picture = _checked_picture(image)
+    chosen = find_settings(("default" if kernel is None else "kernel") if settings is None else settings)
+    _check_numbers(scale, seed)
+    parts, channels = stages(chosen, scale, kernel), picture.shape[1]
+    network = new_network(channels, seed) if model is None else checked_network(model, channels)
+    course = Course(picture, network, chosen, torch.bfloat16 if mixed_precision else torch.float32, seed)
+    options: FitOptions = {
+        "learning_rate": chosen.learning_rate,
+        "schedule": SlopePolicy(chosen),
+        "measure_every": chosen.test_every,
+        "mixed_precision": mixed_precision,
+        "checkpoint_every": checkpoint_every,
+        "progress": progress,
+    }
+    step, fits = supervised(loss=loss, augment=augment), list[FitResult]()
+    with on_training_device(network):
+        for part in parts:
+            options["measure"] = course.measure(part)
+            options["seed"] = run_seed(picture, chosen, parts, part.number, seed, steps if part.number else 0)
+            path = stage_path(checkpoint, part.number)
+            pairs = course.pairs(part)
+            fits.append(fit(network, pairs, steps=steps, batch_size=batch_size, step=step, checkpoint=path, **options))
+            enlarged = course.enlarge(part)
+    return ZeroShotResult(
+        image=enlarged.to(image),
+        model=network,
+        losses=tuple(one.losses for one in fits),
+        measured=tuple(one.measured for one in fits),
+    )
+
+
+def _checked_picture(image: Tensor) -> Tensor:
+    """The picture (1, C, H, W) as float32, in [0, 1]."""
+    check_batch(image, "image")
+    if len(image) != 1 or image.shape[1] not in (1, 3):
+        raise ValueError(
+            f"image must be one picture (1, 3 or 1, H, W), got shape {tuple(image.shape)}; split a batch, and cut off "
+            "an alpha channel with [:, :3]"
+        )
+    if not bool(((image >= 0) & (image <= 1)).all()):
+        raise ValueError(
+            "image must hold finite numbers in [0, 1], got NaN or others; image.to_tensor converts, clamp(0, 1) clips"
+        )
+    return image.detach().float()
+
+
+def _check_numbers(scale: int, seed: int) -> None:
+    check_integer(scale, "scale", 2)
+    check_integer(seed, "seed", 0)
+    if scale > _MAX_SCALE:
+        raise ValueError(f"scale must be at most {_MAX_SCALE}, got {scale}")
