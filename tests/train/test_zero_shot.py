@@ -4,6 +4,7 @@ import dataclasses
 import itertools
 import math
 import signal
+import sys
 
 import numpy as np
 import pytest
@@ -131,7 +132,7 @@ def test_the_mass_of_a_kernel_lies_on_the_first_output_pixel(size, factors):
     assert all(side % 2 for side in out.shape)
     assert out.sum().item() == pytest.approx(1, abs=1e-6)
     middle = [(side - 1) / 2 + (factor - 1) / 2 for side, factor in zip(out.shape, factors, strict=True)]
-    np.testing.assert_allclose(ndimage.center_of_mass(out.double().numpy()), middle, atol=0.02)
+    np.testing.assert_allclose(ndimage.center_of_mass(out.double().numpy()), middle, atol=0.05)  # splines have tails
     rescaling = Rescaling((2.0, 2.0), centred(kernel / kernel.sum(), (2.0, 2.0)))
     inner = rescaling.down(ramp)[0, 0, 10, 6:14]  # a ramp stays where the picture's bicubic version has it
     torch.testing.assert_close(inner, resize(ramp, 1 / 2)[0, 0, 10, 6:14], atol=1e-3, rtol=0)
@@ -309,7 +310,7 @@ def test_back_projection_comes_nearer_and_is_the_published_line():
     errors = [(rescaling.down(back_projected(y, lq, rescaling, n)) - lq).abs().mean().item() for n in (0, 1, 4, 12)]
     assert errors[0] > 2 * errors[1] > 2 * errors[2]
     assert errors[3] < 0.1 * errors[0]
-    once = np.clip(y + resize(lq - resize(y, 1 / 2), 2), 0, 1)
+    once = (y + resize(lq - resize(y, 1 / 2), 2)).clamp(0, 1)
     torch.testing.assert_close(back_projected(y, lq, rescaling, 1), once)
     assert torch.equal(back_projected(y, lq, rescaling, 0), y)
 
@@ -424,16 +425,13 @@ def _same(one, other):
 
 
 def test_the_training_is_the_plain_one():
-    image, scale, steps = picture(), 2, 6
+    image, steps = picture(), 6
     result = run(image, steps=steps)
     plain = network()
     adam = torch.optim.Adam(plain.parameters(), lr=1e-3)
     pairs = Fathers((image[0],), (1.0,), SMALL, Rescaling((2.0, 2.0)), 0, 0)
     losses, measured = [], []
-    unordered = {round(F.l1_loss(*pairs[i]).item(), 7) for i in range(3)}
-    assert len(unordered) == 3
-    items = _items(image, steps)
-    for i, item in enumerate(items):
+    for i, item in enumerate(_items(image, steps)):
         lq, hq = (x[None] for x in pairs[item])
         loss = F.l1_loss(plain(lq), hq)
         adam.zero_grad()
@@ -449,7 +447,6 @@ def test_the_training_is_the_plain_one():
     with torch.no_grad():
         expected = enlarged(plain, image, Rescaling((2.0, 2.0)), (36, 46), ensemble=True, projections=2)
     torch.testing.assert_close(result.image, expected, atol=1e-4, rtol=0)
-    assert scale * image.shape[-1] == result.image.shape[-1]
 
 
 def _items(image, steps):
@@ -497,11 +494,11 @@ def test_a_result_may_become_the_picture(changes):
     assert result.image.shape == (1, 3, 15, 21)  # of 8 x 11 in between, twice as large would be 16 x 22
 
 
-def test_a_solved_factor_ends_early():
-    flat = torch.full((1, 3, 18, 20), 0.5)
-    settings = dataclasses.replace(SMALL, crop_size=4, untouched=1.0, turned=0.0, learning_rate=9e-6)
-    result = run(flat, settings=settings, steps=60)
-    assert 9 < result.steps < 60  # the first look after 8 steps, at the earliest
+def test_a_solved_factor_ends_early(tmp_path):
+    settings = dataclasses.replace(SMALL, slope_ratio=0.0, learning_rate=9e-6)  # any scatter is a fall, one is the end
+    result = run(settings=settings, steps=60, checkpoint=tmp_path / "run.pt")
+    assert result.steps == 12  # the first look that is more than 8 steps after the start is the one after step 11
+    assert _same(run(settings=settings, steps=60, checkpoint=tmp_path / "run.pt"), result)
 
 
 def test_the_result_comes_as_the_picture_came():
@@ -525,11 +522,17 @@ def test_the_published_network_is_the_default():
 
 def test_a_kernel_goes_with_its_settings(monkeypatch):
     seen = []
-    monkeypatch.setattr("restorekit.train.zero_shot.stages", lambda settings, *rest: seen.append(settings) or stages(
-        SMALL, *rest))  # fmt: skip
+
+    def noted(settings, *rest):
+        seen.append(settings)
+        return stages(SMALL, *rest)
+
+    monkeypatch.setattr(sys.modules["restorekit.train.zero_shot"], "stages", noted)
+    small = ZeroShotSettings(crop_size=8)
     run(settings=None, steps=1)
     run(settings=None, kernel=torch.full((2, 2), 0.25), steps=1)
-    assert seen == [ZERO_SHOT_SETTINGS["default"], ZERO_SHOT_SETTINGS["kernel"]]
+    run(settings=small, kernel=torch.full((2, 2), 0.25), steps=1)
+    assert seen == [ZERO_SHOT_SETTINGS["default"], ZERO_SHOT_SETTINGS["kernel"], small]
 
 
 def test_bfloat16_comes_near():
@@ -652,4 +655,4 @@ def test_settings_that_are_refused(options, error, message):
 
 def test_other_networks_of_scale_1_learn_too():
     assert run(model=vdsr(1, in_channels=3, channels=4, depth=3), steps=1).image.shape == (1, 3, 36, 46)
-    assert run(model=dncnn(channels=4, depth=3), steps=1).image.shape == (1, 3, 36, 46)
+    assert run(model=dncnn(in_channels=3, channels=4, depth=3), steps=1).image.shape == (1, 3, 36, 46)
