@@ -1,7 +1,8 @@
 """ZSSR: a network that is trained on the one picture that it enlarges."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Literal
 
@@ -13,9 +14,8 @@ from restorekit._check import check_batch, check_integer
 from restorekit.models import Restorer
 from restorekit.train._pair import Augment
 from restorekit.train._zero_shot.course import Course, checked_network, new_network, on_training_device
-from restorekit.train._zero_shot.policy import SlopePolicy
 from restorekit.train._zero_shot.settings import ZERO_SHOT_SETTINGS, ZeroShotSettings, find_settings
-from restorekit.train._zero_shot.stage import run_seed, stages
+from restorekit.train._zero_shot.stage import Stage, stages
 from restorekit.train.checkpoint import stage_path
 from restorekit.train.fit import FitOptions, FitResult, fit
 from restorekit.train.supervised import Loss, supervised
@@ -36,6 +36,7 @@ class ZeroShotResult:
         measured: Mean squared errors of the given picture restored from its own shrunk version, likewise.
 
     Example:
+        >>> from restorekit.models import zssr
         >>> ZeroShotResult(torch.zeros(1, 3, 8, 8), zssr(1), losses=((0.2, 0.1), (0.1,)), measured=((0.1,), ())).steps
         3
     """
@@ -96,6 +97,7 @@ def zero_shot(
         augment: ``(lq, hq, *, generator) -> (lq, hq)`` for the crops of a step.
         mixed_precision: ``"bf16"`` trains and runs the network in bfloat16, with float32 weights and pictures.
         checkpoint: File to go on from if it exists, and to write; each factor has its own beside it, "run.stage0.pt".
+            Those of another picture, kernel or other settings show another seed, and are refused.
         checkpoint_every: Steps between two checkpoints; the last step always writes one.
         seed: Seed of the run, at least 0.
         progress: Whether to show a bar with loss and learning rate.
@@ -113,48 +115,46 @@ def zero_shot(
         FloatingPointError: If a loss is not finite; the checkpoint stays as it was.
 
     Example:
+        >>> from restorekit.models import zssr
         >>> picture, network = torch.rand(1, 3, 20, 26), zssr(1, channels=8, depth=2)
         >>> zero_shot(picture, model=network, steps=2, progress=False).image.shape
         torch.Size([1, 3, 40, 52])
 
     Source:
-        Shocher, Cohen and Irani, CVPR 2018, and the authors' code, of which this keeps crops, shrinking, learning rate,
-        ensemble, and back-projection. Differences: Adam starts anew at each factor; the noise of the son that errors
-        are measured with is drawn once for a factor; that code also enlarges the whole picture at each measurement, for
-        plots; even kernels lie half a pixel further there; OpenCV rounds warped positions to 1/32 px; the standard
-        error of the line is that of numpy since 1.16, with two degrees of freedom more than the authors' numpy took
-        off. Crops beyond the borders of a picture are black, as there. Published are scales of 2 alone; the thesis
-        (Tables 5.1 and 5.4) enlarges by 4 and does not say how. "default" goes to 4 at once.
+        Shocher, Cohen and Irani, CVPR 2018, and the authors' code, whose crops, shrinking, learning rate, ensemble and
+        back-projection these are. Crops beyond the border of a picture are black, as there. What differs: Adam starts
+        anew at each factor; the noise of the son that errors are measured with is drawn once for a factor; that code
+        also enlarges the whole picture at each measurement, for its plots; kernels of even size lie half a pixel
+        further there; OpenCV rounds warped positions to 1/32 px; numpy before 1.16, which Python 2 had, divided the
+        residuals of a line through 5 points by 1, not 3, so that the same falls come with ``slope_ratio=0.87``.
+        Published are scales of 2 alone; the thesis (Tables 5.1 and 5.4) enlarges by 4 and does not say how. "default"
+        goes to 4 at once, "doubling" over 2.
     """
     picture = _checked_picture(image)
     chosen = find_settings(("default" if kernel is None else "kernel") if settings is None else settings)
     _check_numbers(scale, seed)
     parts, channels = stages(chosen, scale, kernel), picture.shape[1]
     network = new_network(channels, seed) if model is None else checked_network(model, channels)
-    course = Course(picture, network, chosen, torch.bfloat16 if mixed_precision else torch.float32, seed)
-    options: FitOptions = {
-        "learning_rate": chosen.learning_rate,
-        "schedule": SlopePolicy(chosen),
-        "measure_every": chosen.test_every,
-        "mixed_precision": mixed_precision,
-        "checkpoint_every": checkpoint_every,
-        "progress": progress,
-    }
-    step, fits = supervised(loss=loss, augment=augment), list[FitResult]()
+    dtype = torch.bfloat16 if mixed_precision else torch.float32
+    course = Course(picture, network, chosen, dtype, seed, parts)
+    asked: FitOptions = {"mixed_precision": mixed_precision, "checkpoint_every": checkpoint_every, "progress": progress}
+    options: FitOptions = {**course.options(), **asked}
+    train = partial(fit, steps=steps, batch_size=batch_size, step=supervised(loss=loss, augment=augment), **options)
     with on_training_device(network):
-        for part in parts:
-            options["measure"] = course.measure(part)
-            options["seed"] = run_seed(picture, chosen, parts, part.number, seed, steps if part.number else 0)
-            path = stage_path(checkpoint, part.number)
-            pairs = course.pairs(part)
-            fits.append(fit(network, pairs, steps=steps, batch_size=batch_size, step=step, checkpoint=path, **options))
-            enlarged = course.enlarge(part)
-    return ZeroShotResult(
-        image=enlarged.to(image),
-        model=network,
-        losses=tuple(one.losses for one in fits),
-        measured=tuple(one.measured for one in fits),
-    )
+        fits = [_solve(course, part, train, stage_path(checkpoint, part.number), steps) for part in parts]
+    losses, measured = zip(*((one.losses, one.measured) for one in fits), strict=True)
+    return ZeroShotResult(course.results[-1].to(image), network, losses, measured)
+
+
+def _solve(
+    course: Course, part: Stage, train: Callable[..., FitResult], checkpoint: Path | None, steps: int
+) -> FitResult:
+    """Train for a factor, then enlarge."""
+    later = (steps,) if part.number else ()  # the first factor alone may be trained for longer
+    seed = course.run_seed(part, *later)
+    done = train(course.network, course.pairs(part), measure=course.measure(part), checkpoint=checkpoint, seed=seed)
+    course.enlarge(part)
+    return done
 
 
 def _checked_picture(image: Tensor) -> Tensor:

@@ -1,6 +1,8 @@
 """A run on its way through the factors: the picture, the results so far, and what the next factor starts from."""
 
-from collections.abc import Iterator
+import dataclasses
+import hashlib
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
@@ -12,11 +14,13 @@ from restorekit._random import seeded
 from restorekit.inference import restore
 from restorekit.models import Restorer, zssr
 from restorekit.train._zero_shot.fathers import Fathers
+from restorekit.train._zero_shot.policy import SlopePolicy
 from restorekit.train._zero_shot.reconstruction import Reconstruction
 from restorekit.train._zero_shot.settings import ZeroShotSettings
 from restorekit.train._zero_shot.stage import Stage
+from restorekit.train.fit import FitOptions
 
-_INITIAL_TAG = 10  # keeps these draws apart from the others that start from the same seed
+_INITIAL_TAG, _RUN_TAG = 10, 13  # keep these draws apart from the others that start from the same seed
 
 
 @dataclass
@@ -29,6 +33,7 @@ class Course:
         settings: How.
         dtype: Type that the network computes in where it is not trained.
         seed: Seed of the run.
+        stages: The factors.
     """
 
     picture: Tensor
@@ -36,11 +41,31 @@ class Course:
     settings: ZeroShotSettings
     dtype: torch.dtype
     seed: int
+    stages: Sequence[Stage]
     results: list[Tensor] = field(default_factory=list)
     scales: list[float] = field(default_factory=lambda: [1.0])  # of the picture and the results, of the lesser axis
 
     def __post_init__(self) -> None:
         self.lq = self.picture  # what the next factor enlarges
+
+    def options(self) -> FitOptions:
+        """What the settings say of the learning rate."""
+        return {
+            "learning_rate": self.settings.learning_rate,
+            "schedule": SlopePolicy(self.settings),
+            "measure_every": self.settings.test_every,
+        }
+
+    def run_seed(self, stage: Stage, *others: int) -> int:
+        """A seed for the fit of a factor that differs for another picture or setting, so that its checkpoint does."""
+        known = (dataclasses.astuple(self.settings), [one.factors for one in self.stages])
+        digest = hashlib.blake2b(repr(known).encode())
+        for tensor in (self.picture, *(one.rescaling.kernel for one in self.stages)):
+            if tensor is not None:
+                digest.update(repr(tuple(tensor.shape)).encode())
+                digest.update(tensor.detach().cpu().contiguous().numpy().data)
+        number = int.from_bytes(digest.digest()[:8])
+        return seeded(self.seed, _RUN_TAG, number, stage.number, *others).initial_seed() % (1 << 31)
 
     def pairs(self, stage: Stage) -> Fathers:
         """What is learnt from at a factor."""
@@ -88,12 +113,12 @@ def checked_network(model: object, channels: int) -> Restorer:
 def on_training_device(model: Restorer) -> Iterator[None]:
     """Lend the network to the device that `fit` trains on, for what is run between the fits."""
     try:
-        from accelerate import PartialState  # noqa: PLC0415
+        from accelerate import Accelerator  # noqa: PLC0415
     except ImportError as error:
         raise ImportError("training needs accelerate: pip install 'restorekit[train]'") from error
     home = next(model.parameters()).device
     try:
-        model.to(PartialState().device)
+        model.to(Accelerator().device)
         yield
     finally:
         model.to(home)

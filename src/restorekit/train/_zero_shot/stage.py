@@ -1,19 +1,14 @@
 """The factors of a run, one after the other: what each starts from, learns and makes."""
 
-import dataclasses
-import hashlib
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from torch import Tensor
 
-from restorekit._random import seeded
 from restorekit.train._zero_shot.enlarge import enlarged
 from restorekit.train._zero_shot.rescaling import Rescaling, rescalings
 from restorekit.train._zero_shot.settings import Factors, ZeroShotSettings
-
-_RUN_TAG = 13  # keeps this draw apart from the others that start from the same seed
 
 
 @dataclass(frozen=True)
@@ -51,14 +46,3 @@ def stages(settings: ZeroShotSettings, scale: int, kernel: Tensor | Sequence[Ten
         Stage(number, own, rescaling, count, settings.changes_base(own))
         for number, (own, rescaling, count) in enumerate(parts)
     )
-
-
-def run_seed(picture: Tensor, settings: ZeroShotSettings, parts: Sequence[Stage], number: int, *others: int) -> int:
-    """A seed for the fit of a factor that differs for another picture or setting, so that its checkpoint does."""
-    digest = hashlib.blake2b(repr((dataclasses.astuple(settings), [part.factors for part in parts])).encode())
-    for tensor in (picture, *(part.rescaling.kernel for part in parts)):
-        if tensor is not None:
-            digest.update(repr(tuple(tensor.shape)).encode())
-            digest.update(tensor.detach().cpu().contiguous().numpy().data)
-    known = int.from_bytes(digest.digest()[:8])
-    return seeded(_RUN_TAG, known, number, *others).initial_seed() % (1 << 31)
