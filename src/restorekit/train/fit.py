@@ -1,8 +1,7 @@
 """One training loop for every recipe: a recipe is the step that it passes in."""
 
-import os
 from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypedDict, cast
@@ -13,10 +12,9 @@ from torch.utils.data import DataLoader, Dataset
 
 from restorekit._check import check_integer
 from restorekit._random import seeded
-from restorekit.train._forward import Forward
-from restorekit.train._learner import Learner, adam, check_factors, lay_out_moments
-from restorekit.train.checkpoint import Checkpoints, PartnerState, State
-from restorekit.train.ema import Ema
+from restorekit.train._launch import launched
+from restorekit.train._learner import check_factors, initial_state, lay_out_moments, learners
+from restorekit.train.checkpoint import Checkpoints, State
 from restorekit.train.interrupt import Interrupt, ignore_interrupt
 from restorekit.train.keyed import Joined, Key, Pairs, collate, lengths
 from restorekit.train.loop import Loop
@@ -24,7 +22,7 @@ from restorekit.train.order import Order
 from restorekit.train.plan import Measure, Plan
 from restorekit.train.schedule import Adaptive, Schedule, constant
 from restorekit.train.supervised import Step, supervised
-from restorekit.train.turns import MODEL, Turns
+from restorekit.train.turns import Turns
 
 if TYPE_CHECKING:
     from accelerate import Accelerator
@@ -173,28 +171,37 @@ def fit(
     Source: Adam's constants from Ahn et al., ECCV 2018, section 4.2; the average from Kingma and Ba, ICLR 2015, 7.2.
     """
     _check_trainable(model)
-    factors = {} if rate_factors is None else rate_factors
-    check_factors(model, factors)
-    items = lengths(pairs)
-    accelerator = _accelerator(batch_size, accumulate, find_unused_parameters)
+    accelerator = launched(batch_size, accumulate, find_unused_parameters)
     bf16 = "bf16" if accelerator.mixed_precision == "bf16" else mixed_precision
     plan = Plan(
         steps, batch_size, supervised() if step is None else step, learning_rate, schedule, clip_norm, ema_decay, bf16,
-        seed, factors, betas, weight_decay, accumulate, measure, measure_every,
+        seed, rate_factors or {}, betas, weight_decay, accumulate, measure, measure_every,
     )  # fmt: skip
+    check_factors(model, plan.rate_factors)
     _check_turns(plan, accelerator)
     path = None if checkpoint is None else Path(checkpoint)
-    checkpoints = Checkpoints(path, checkpoint_every, plan.settings(model, items))
+    checkpoints = Checkpoints(path, checkpoint_every, plan.settings(model, lengths(pairs)))
     check_integer(workers, "workers", 0)
-    with ExitStack() as stack:
-        for module in (model, *(partner.module for partner in plan.partners.values())):
-            stack.enter_context(_lent(module))
-        interrupt = stack.enter_context(Interrupt())
-        learners = _learners(model, plan, accelerator, channels_last)
-        state = _state(learners, ema_decay)
-        _resume(checkpoints, state, steps, accelerator)
-        batches = iter(_loader(pairs, items, plan, state.step, workers, accelerator))
-        Loop(accelerator, learners, plan, checkpoints, interrupt, progress).run(state, batches)
+    return _run(model, pairs, plan, accelerator, checkpoints, channels_last, workers, progress)
+
+
+def _run(
+    model: nn.Module,
+    pairs: Pairs | Mapping[Key, Pairs],
+    plan: Plan,
+    accelerator: "Accelerator",
+    checkpoints: Checkpoints,
+    channels_last: bool,
+    workers: int,
+    progress: bool,
+) -> FitResult:
+    """Train the model, and its partners, by a plan."""
+    with _lent(model, *(partner.module for partner in plan.partners.values())), Interrupt() as interrupt:
+        networks = learners(model, plan, accelerator, channels_last)
+        state = initial_state(networks, plan.ema_decay)
+        _resume(checkpoints, state, plan.steps, accelerator)
+        batches = iter(_loader(pairs, plan, state.step, workers, accelerator))
+        Loop(accelerator, networks, plan, checkpoints, interrupt, progress).run(state, batches)
         accelerator.wait_for_everyone()  # so that every process finds the checkpoint
     return FitResult(
         losses=tuple(state.losses),
@@ -202,31 +209,6 @@ def fit(
         measured=tuple(state.measured),
         partner_losses={name: tuple(partner.losses) for name, partner in state.partners.items()},
     )
-
-
-def _accelerator(batch_size: int, accumulate: int, find_unused_parameters: bool) -> "Accelerator":
-    try:
-        from accelerate import Accelerator, DistributedDataParallelKwargs  # noqa: PLC0415
-    except ImportError as error:
-        raise ImportError("training needs accelerate: pip install 'restorekit[train]'") from error
-    check_integer(batch_size, "batch_size", 1)
-    check_integer(accumulate, "accumulate", 1)
-    handler = DistributedDataParallelKwargs(find_unused_parameters=find_unused_parameters)
-    accelerator = Accelerator(kwargs_handlers=[handler])
-    if accelerator.mixed_precision not in ("no", "bf16"):
-        raise ValueError(f"fit knows mixed precision 'bf16' alone, accelerate was told {accelerator.mixed_precision!r}")
-    launched = int(os.environ.get("WORLD_SIZE", "1"))
-    if launched != accelerator.num_processes:
-        raise RuntimeError(
-            f"{launched} processes were launched, but accelerate takes each for the only one; "
-            "set ACCELERATE_USE_CPU=1 for several processes without GPUs"
-        )
-    if batch_size % (accelerator.num_processes * accumulate):
-        raise ValueError(
-            f"batch_size counts all processes together and must be a multiple of their number "
-            f"{accelerator.num_processes} times accumulate {accumulate}, got {batch_size}"
-        )
-    return accelerator
 
 
 def _check_trainable(model: nn.Module) -> None:
@@ -244,31 +226,6 @@ def _check_turns(plan: Plan, accelerator: "Accelerator") -> None:
         )
 
 
-def _learners(model: nn.Module, plan: Plan, accelerator: "Accelerator", channels_last: bool) -> dict[str, Learner]:
-    """The model and its partners, where they train, each with an optimiser of its own."""
-    autocast = accelerator.device.type if plan.mixed_precision else None
-
-    def learner(module: nn.Module, rate: float, clip_norm: float | None, factors: Mapping[str, float]) -> Learner:
-        forward = accelerator.prepare_model(Forward(module, autocast=autocast, channels_last=channels_last).train())
-        optimizer = adam(module, betas=plan.betas, weight_decay=plan.weight_decay, factors=factors)
-        return Learner(module, forward, optimizer, rate, clip_norm)
-
-    partners = {
-        name: learner(partner.module, partner.learning_rate or plan.learning_rate, None, {})
-        for name, partner in plan.partners.items()
-    }
-    return {MODEL: learner(model, plan.learning_rate, plan.clip_norm, plan.rate_factors), **partners}
-
-
-def _state(learners: Mapping[str, Learner], ema_decay: float | None) -> State:
-    model = learners[MODEL]
-    partners = {
-        name: PartnerState(learner.module, learner.optimizer) for name, learner in learners.items() if name != MODEL
-    }
-    ema = None if ema_decay is None else Ema(model.module, ema_decay)
-    return State(model.module, model.optimizer, ema, [], partners=partners)
-
-
 def _resume(checkpoints: Checkpoints, state: State, steps: int, accelerator: "Accelerator") -> None:
     checkpoints.resume(state, steps=steps)
     for optimizer in (state.optimizer, *(partner.optimizer for partner in state.partners.values())):
@@ -279,15 +236,10 @@ def _resume(checkpoints: Checkpoints, state: State, steps: int, accelerator: "Ac
 
 
 def _loader(
-    pairs: Pairs | Mapping[Key, Pairs],
-    items: int | Mapping[Key, int],
-    plan: Plan,
-    start: int,
-    workers: int,
-    accelerator: "Accelerator",
+    pairs: Pairs | Mapping[Key, Pairs], plan: Plan, start: int, workers: int, accelerator: "Accelerator"
 ) -> DataLoader[Any]:
     order = Order(
-        items,
+        lengths(pairs),
         batch_size=plan.batch_size,
         start=start,
         stop=plan.steps,
@@ -296,11 +248,10 @@ def _loader(
         ranks=accelerator.num_processes,
         parts=plan.accumulate,
     )
-    several = isinstance(pairs, Mapping)
     return DataLoader(
         Joined(pairs) if isinstance(pairs, Mapping) else cast("Dataset[Any]", pairs),
         batch_sampler=order,
-        collate_fn=collate if several else None,
+        collate_fn=collate if isinstance(pairs, Mapping) else None,
         num_workers=workers,
         pin_memory=accelerator.device.type == "cuda",
         worker_init_fn=ignore_interrupt,
@@ -313,15 +264,17 @@ def _device(model: nn.Module) -> torch.device:
 
 
 @contextmanager
-def _lent(model: nn.Module) -> Iterator[None]:
-    """Start without gradients, and bring the model back to its device and each of its modules to its mode."""
-    device = _device(model)
-    modes = [(module, module.training) for module in model.modules()]
-    model.zero_grad()
+def _lent(*networks: nn.Module) -> Iterator[None]:
+    """Start without gradients, and bring networks back to their devices and each of their modules to its mode."""
+    devices = [_device(network) for network in networks]
+    modes = [(module, module.training) for network in networks for module in network.modules()]
+    for network in networks:
+        network.zero_grad()
     try:
         yield
     finally:
-        model.zero_grad()
-        model.to(device)
+        for network, device in zip(networks, devices, strict=True):
+            network.zero_grad()
+            network.to(device)
         for module, mode in modes:
             module.training = mode
