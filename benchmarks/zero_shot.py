@@ -51,14 +51,14 @@ class Arithmetic:
 def arithmetic(result: ZeroShotResult, settings: ZeroShotSettings, scale: int, size: tuple[int, int]) -> Arithmetic:
     """What the network of a run did, for a picture of ``size`` and one crop in each step."""
     pixel = float(result.model.trace(1).multadds_per_pixel)
-    base, training, measuring, enlarging = (1.0, 1.0), 0.0, 0.0, 0.0
-    for factors, losses, errors in zip(settings.steps_to(scale), result.losses, result.measured, strict=True):
+    training = measuring = enlarging = 0.0
+    solved = zip(settings.steps_to(scale), settings.bases(scale), result.losses, result.measured, strict=True)
+    for factors, base, losses, errors in solved:
         lq, out = (size[0] * size[1] * pair[0] * pair[1] for pair in (base, factors))
         square = factors[0] / base[0] == factors[1] / base[1]
         training += 3 * pixel * settings.crop_size**2 * len(losses)
         measuring += pixel * lq * len(errors)
         enlarging += pixel * out * ((8 if square else 4) if settings.ensemble else 1)
-        base = factors if settings.changes_base(factors) else base
     return Arithmetic(training, measuring, enlarging)
 
 
@@ -109,7 +109,8 @@ def draw(pictures: dict[str, Tensor], found: dict[str, Evaluation], path: Path) 
 
 def measure(chosen: argparse.Namespace, options: Options) -> list[Measurement]:
     """Enlarge in both ways and compare."""
-    settings: ZeroShotSettings = ZERO_SHOT_SETTINGS[chosen.settings]
+    usual = "doubling" if chosen.scale == 4 else "default"
+    settings: ZeroShotSettings = ZERO_SHOT_SETTINGS[chosen.settings or usual]
     hr = true_picture(chosen.image, chosen.scale, options.quick)
     lr = resize_uint8(hr, 1 / chosen.scale)
     x = to_tensor(lr)
@@ -157,7 +158,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--image", type=Path, metavar="FILE", help="true picture, 8 bits")
     parser.add_argument("--scale", type=int, default=4, help="default: %(default)s")
     parser.add_argument("--weights", type=Path, metavar="FILE", help="checkpoint of the feed-forward network")
-    parser.add_argument("--settings", choices=list(ZERO_SHOT_SETTINGS), default="default", help="default: %(default)s")
+    parser.add_argument("--settings", choices=list(ZERO_SHOT_SETTINGS), help="default: doubling to 4, else default")
     parser.add_argument("--steps", type=int, default=3000, help="most steps of ZSSR, default: %(default)s")
     parser.add_argument("--bf16", action="store_true", help="both in bfloat16")
     parser.add_argument("--quick", action="store_true", help="a small piece of the picture: does it work?")

@@ -64,10 +64,11 @@ def main() -> None:
     options = parser.parse_args()
 
     x, true = pair(options.image, options.scale)
-    settings = dataclasses.replace(ZERO_SHOT_SETTINGS["default"], crop_size=options.crop_size)
+    usual = ZERO_SHOT_SETTINGS["doubling" if options.scale == 4 else "default"]
+    settings = dataclasses.replace(usual, crop_size=options.crop_size)
     result = zero_shot(x, scale=options.scale, settings=settings, steps=options.steps, checkpoint=options.checkpoint)
     errors = result.measured[-1]
-    print(f"{result.steps} steps; error of the picture restored from its half: {errors[0]:.2e} to {errors[-1]:.2e}")
+    print(f"{result.steps} steps; error of the picture restored from its son: {errors[0]:.2e} to {errors[-1]:.2e}")
     pictures = {"as it was": x, "bicubic": resize(x, options.scale), "learnt from itself": result.image}
     if true is not None:
         for name in ("bicubic", "learnt from itself"):

@@ -40,7 +40,7 @@ def test_arithmetic_of_several_factors():
 def small(monkeypatch):
     """Settings that take no time."""
     settings = ZeroShotSettings(crop_size=8, back_projections=1)
-    monkeypatch.setattr(script, "ZERO_SHOT_SETTINGS", {**ZERO_SHOT_SETTINGS, "default": settings})
+    monkeypatch.setattr(script, "ZERO_SHOT_SETTINGS", {**ZERO_SHOT_SETTINGS, "doubling": settings})
 
 
 @pytest.mark.usefixtures("small")

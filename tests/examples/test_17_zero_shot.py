@@ -20,7 +20,7 @@ def _run(folder, *arguments):
 
 def test_a_few_steps_are_nearer_than_bicubic(tmp_path):
     first, *scores = _run(tmp_path, "--steps", "6")
-    assert re.fullmatch(r"6 steps; error of the picture restored from its half: \S+e-03 to \S+e-03", first)
+    assert re.fullmatch(r"6 steps; error of the picture restored from its son: \S+e-03 to \S+e-03", first)
     bicubic, learnt = (float(re.fullmatch(r"[\w ]+: (\d+\.\d\d) dB", line).group(1)) for line in scores)
     assert learnt > bicubic
     with Image.open(tmp_path / "zero_shot.png") as picture:

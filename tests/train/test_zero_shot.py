@@ -73,8 +73,8 @@ def test_published_variants():
 
 def test_doubling_starts_again_from_its_result():
     first, second = stages(ZERO_SHOT_SETTINGS["doubling"], 4, None)
-    assert (first.factors, first.rescaling.factors, first.becomes_base) == ((2, 2), (2, 2), True)
-    assert (second.factors, second.rescaling.factors, second.becomes_base) == ((4, 4), (2, 2), False)
+    assert (first.factors, first.base, first.rescaling.factors) == ((2, 2), (1, 1), (2, 2))
+    assert (second.factors, second.base, second.rescaling.factors) == ((4, 4), (2, 2), (2, 2))
 
 
 @pytest.mark.parametrize(
@@ -101,6 +101,10 @@ def test_settings_out_of_range(options, message):
 def test_settings_that_do_not_fit_the_scale():
     with pytest.raises(ValueError, match="factors from 1 to scale=2"):
         ZeroShotSettings(gradual=(3.0,)).steps_to(2)
+    with pytest.raises(ValueError, match="each factor once, and not the scale 2"):
+        ZERO_SHOT_SETTINGS["doubling"].steps_to(2)
+    with pytest.raises(ValueError, match="does not enlarge"):
+        ZeroShotSettings(gradual=((1.0, 1.5), (1.5, 1.0)), base_changes=((1.0, 1.5),)).bases(2)
     with pytest.raises(ValueError, match="one number or 2"):
         ZeroShotSettings(gradual=(1.5,), back_projections=(1, 2, 3)).projections(2)
 
@@ -520,7 +524,7 @@ def test_the_published_network_is_the_default():
     assert not one.model.training
 
 
-def test_a_kernel_goes_with_its_settings(monkeypatch):
+def test_scale_and_kernel_choose_the_settings(monkeypatch):
     seen = []
 
     def noted(settings, *rest):
@@ -530,9 +534,10 @@ def test_a_kernel_goes_with_its_settings(monkeypatch):
     monkeypatch.setattr(sys.modules["restorekit.train.zero_shot"], "stages", noted)
     small = ZeroShotSettings(crop_size=8)
     run(settings=None, steps=1)
+    run(settings=None, scale=4, steps=1)
     run(settings=None, kernel=torch.full((2, 2), 0.25), steps=1)
     run(settings=small, kernel=torch.full((2, 2), 0.25), steps=1)
-    assert seen == [ZERO_SHOT_SETTINGS["default"], ZERO_SHOT_SETTINGS["kernel"], small]
+    assert seen == [*(ZERO_SHOT_SETTINGS[name] for name in ("default", "doubling", "kernel")), small]
 
 
 def test_bfloat16_comes_near():

@@ -16,7 +16,7 @@ from restorekit.models import Restorer, zssr
 from restorekit.train._zero_shot.fathers import Fathers
 from restorekit.train._zero_shot.policy import SlopePolicy
 from restorekit.train._zero_shot.reconstruction import Reconstruction
-from restorekit.train._zero_shot.settings import ZeroShotSettings
+from restorekit.train._zero_shot.settings import Factors, ZeroShotSettings
 from restorekit.train._zero_shot.stage import Stage
 from restorekit.train.fit import FitOptions
 
@@ -34,6 +34,9 @@ class Course:
         dtype: Type that the network computes in where it is not trained.
         seed: Seed of the run.
         stages: The factors.
+
+    Attributes:
+        solved: The picture and the results so far, by their factors.
     """
 
     picture: Tensor
@@ -42,11 +45,10 @@ class Course:
     dtype: torch.dtype
     seed: int
     stages: Sequence[Stage]
-    results: list[Tensor] = field(default_factory=list)
-    scales: list[float] = field(default_factory=lambda: [1.0])  # of the picture and the results, of the lesser axis
+    solved: dict[Factors, Tensor] = field(init=False)
 
     def __post_init__(self) -> None:
-        self.lq = self.picture  # what the next factor enlarges
+        self.solved = {(1.0, 1.0): self.picture}
 
     def options(self) -> FitOptions:
         """What the settings say of the learning rate."""
@@ -69,23 +71,20 @@ class Course:
 
     def pairs(self, stage: Stage) -> Fathers:
         """What is learnt from at a factor."""
-        sources = tuple(source[0].cpu() for source in (self.picture, *self.results))
-        return Fathers(sources, tuple(self.scales), self.settings, stage.rescaling, self.seed, stage.number)
+        sources = tuple(source[0].cpu() for source in self.solved.values())
+        return Fathers(sources, tuple(map(min, self.solved)), self.settings, stage.rescaling, self.seed, stage.number)
 
     def measure(self, stage: Stage) -> Reconstruction:
         """What the network is measured by at a factor."""
         run = partial(restore, dtype=self.dtype)
-        return Reconstruction.of(run, self.lq, stage, self.settings.noise, self.seed)
+        return Reconstruction.of(run, self.solved[stage.base], stage, self.settings.noise, self.seed)
 
     def enlarge(self, stage: Stage) -> Tensor:
         """Solve a factor with the network as it is now, and keep the result."""
         run = partial(restore, self.network, dtype=self.dtype)
         size = (self.picture.shape[-2], self.picture.shape[-1])
-        out = stage.enlarge(run, self.lq, size, ensemble=self.settings.ensemble)
-        self.results.append(out)
-        self.scales.append(min(stage.factors))
-        if stage.becomes_base:
-            self.lq = out
+        out = stage.enlarge(run, self.solved[stage.base], size, ensemble=self.settings.ensemble)
+        self.solved[stage.factors] = out
         return out
 
 

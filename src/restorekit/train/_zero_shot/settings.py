@@ -3,6 +3,7 @@
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from types import MappingProxyType
 
 from restorekit._check import check_integer, check_interval
@@ -106,6 +107,8 @@ class ZeroShotSettings:
         factors = tuple(map(_pair, (*self.gradual, scale)))
         if any(not 1 <= value <= scale for pair in factors for value in pair):
             raise ValueError(f"gradual must hold factors from 1 to scale={scale}, got {self.gradual}")
+        if len(set(factors)) < len(factors):
+            raise ValueError(f"gradual must hold each factor once, and not the scale {scale}, got {self.gradual}")
         return factors
 
     def projections(self, scale: int) -> tuple[int, ...]:
@@ -117,9 +120,15 @@ class ZeroShotSettings:
             )
         return counts * wanted if len(counts) == 1 else counts
 
-    def changes_base(self, factors: Factors) -> bool:
-        """Whether the result of these factors takes the place of the picture."""
-        return factors in map(_pair, self.base_changes)
+    def bases(self, scale: int) -> tuple[Factors, ...]:
+        """What each of these factors starts from: (1, 1), the picture, or the last result that took its place."""
+        changes, found = set(map(_pair, self.base_changes)), [(1.0, 1.0)]
+        for before, own in pairwise(self.steps_to(scale)):
+            base = before if before in changes else found[-1]
+            if own[0] < base[0] or own[1] < base[1]:
+                raise ValueError(f"{own} does not enlarge the result of {base}, which takes the place of the picture")
+            found.append(base)
+        return tuple(found)
 
     def _counts(self) -> tuple[int, ...]:
         counts = self.back_projections

@@ -18,16 +18,16 @@ class Stage:
     Args:
         number: Which one, from 0.
         factors: Beside the given picture, vertical and horizontal.
-        rescaling: From the picture that it starts from, and back.
+        base: The same of the picture that it starts from: the given one, or an earlier result.
+        rescaling: From that picture, and back.
         projections: Back-projections of a result.
-        becomes_base: Whether the next one starts from the result.
     """
 
     number: int
     factors: Factors
+    base: Factors
     rescaling: Rescaling
     projections: int
-    becomes_base: bool
 
     def enlarge(self, run: Callable[[Tensor], Tensor], lq: Tensor, size: tuple[int, int], *, ensemble: bool) -> Tensor:
         """The result, from the picture that it starts from; ``size`` is that of the given picture."""
@@ -37,12 +37,6 @@ class Stage:
 
 def stages(settings: ZeroShotSettings, scale: int, kernel: Tensor | Sequence[Tensor] | None) -> tuple[Stage, ...]:
     """All factors in order, the scale last."""
-    factors, projections = settings.steps_to(scale), settings.projections(scale)
-    bases: list[Factors] = [(1.0, 1.0)]
-    for own in factors[:-1]:
-        bases.append(own if settings.changes_base(own) else bases[-1])
-    parts = zip(factors, rescalings(factors, bases, kernel), projections, strict=True)
-    return tuple(
-        Stage(number, own, rescaling, count, settings.changes_base(own))
-        for number, (own, rescaling, count) in enumerate(parts)
-    )
+    factors, bases = settings.steps_to(scale), settings.bases(scale)
+    parts = zip(factors, bases, rescalings(factors, bases, kernel), settings.projections(scale), strict=True)
+    return tuple(Stage(number, *part) for number, part in enumerate(parts))
