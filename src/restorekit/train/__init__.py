@@ -13,8 +13,10 @@ from restorekit.train.schedule import Adaptive, Schedule, constant, cosine, cosi
 from restorekit.train.supervised import Step, supervised
 from restorekit.train.turns import Partner, Turns, frozen
 from restorekit.train.two_stage import two_stage
+from restorekit.train.zero_shot import ZERO_SHOT_SETTINGS, ZeroShotResult, ZeroShotSettings, zero_shot
 
 __all__ = [
+    "ZERO_SHOT_SETTINGS",
     "Adaptive",
     "Ema",
     "FitOptions",
@@ -29,6 +31,8 @@ __all__ = [
     "Step",
     "Turns",
     "adversarial",
+    "ZeroShotResult",
+    "ZeroShotSettings",
     "constant",
     "cosine",
     "cosine_restarts",
@@ -42,4 +46,5 @@ __all__ = [
     "pseudo_pairs",
     "supervised",
     "two_stage",
+    "zero_shot",
 ]
