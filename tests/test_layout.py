@@ -121,7 +121,6 @@ PRIVATE = {
     "train/_pair.py": "tests/train/test_supervised.py",
     "train/_peers.py": "tests/train/test_peers.py",
     "train/_preset.py": "tests/train/test_presets.py",
-    "train/_peers.py": "tests/train/test_fit.py",
     "train/_zero_shot/course.py": "tests/train/test_zero_shot.py",
     "train/_zero_shot/enlarge.py": "tests/train/test_zero_shot.py",
     "train/_zero_shot/fathers.py": "tests/train/test_zero_shot.py",

@@ -89,7 +89,7 @@ def test_kept_says_what_to_do(path):
     checkpoints = Checkpoints(path, 1, _settings)
     assert "was written" in checkpoints.kept()
     checkpoints.save(_trained())
-    assert "call fit again" in checkpoints.kept()
+    assert "the same call goes on" in checkpoints.kept()
 
 
 def test_another_run_is_named_by_its_differences(path, saved):
@@ -193,9 +193,9 @@ def test_a_failed_write_leaves_the_file_before(path, saved, monkeypatch):
         r"state after 3 steps could not be written to .*run.pt \(No space left on device\); the file before is whole"
     )
     with pytest.raises(OSError, match=message) as told:
-        Checkpoints(path, 1, _settings, caller="fit_mdf").save(_trained(3))
+        Checkpoints(path, 1, _settings).save(_trained(3))
     assert told.value.errno == 28
-    assert "then call fit_mdf again" in str(told.value)
+    assert "then make the same call again" in str(told.value)
     assert path.read_bytes() == before
     assert [file.name for file in path.parent.iterdir()] == [path.name]
 

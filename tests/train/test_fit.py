@@ -228,7 +228,7 @@ def test_a_signal_writes_a_checkpoint_to_go_on_from(make_model, pairs, tmp_path,
 
 
 def test_ctrl_c_says_where_to_go_on(make_model, pairs, tmp_path):
-    with pytest.raises(KeyboardInterrupt, match=r"stopped after 3 of 10 steps; call fit again to go on from .*run.pt"):
+    with pytest.raises(KeyboardInterrupt, match=r"stopped after 3 of 10 steps; the same call goes on from .*run.pt"):
         _run(make_model(), pairs, step=_signalled(signal.SIGINT, at=2), checkpoint=tmp_path / "run.pt")
     with pytest.raises(KeyboardInterrupt, match="no checkpoint was asked for"):
         _run(make_model(), pairs, step=_signalled(signal.SIGINT, at=2))

@@ -373,7 +373,7 @@ def test_a_signal_lets_the_iteration_end_and_writes_a_checkpoint(number, tmp_pat
 
 
 def _says_what_to_do(number, path):
-    message = f"stopped after 1 of 4 iterations; call fit_mdf again to go on from {path}"
+    message = f"stopped after 1 of 4 iterations; the same call goes on from {path}"
     return lambda error: error.args == ((message,) if number == signal.SIGINT else (143,))
 
 
@@ -385,7 +385,7 @@ def test_a_loss_that_is_not_finite_leaves_the_checkpoint_before(tmp_path):
 
     pyramid = make_pyramid(_picture(), SCALES, 250, 12, "picture")
     levels = [((level + 1) / 2).clamp(0, 1) for level in pyramid.levels]
-    with pytest.raises(FloatingPointError, match=r"iteration 0 of scale 1 .* is nan: .* call fit_mdf again"):
+    with pytest.raises(FloatingPointError, match=r"iteration 0 of scale 1 .* is nan: .* the same call goes on"):
         _fit(task=broken, checkpoint=path, checkpoint_every=2)
     assert len(torch.load(path, weights_only=True)["losses"]) == 2
 

@@ -62,7 +62,7 @@ def test_a_killed_rank_ends_the_job_and_leaves_a_checkpoint(tmp_path, rank):
     done = _launch(script, path, rank, KILLED - BEFORE)
     assert done.returncode != 0
     assert f"another process of this run is gone, so it stopped after {KILLED} of {STEPS} steps" in done.stderr
-    assert f"call fit again to go on from {path}" in done.stderr
+    assert f"the same call goes on from {path}" in done.stderr
     # the first process writes down where it stands; without it, the steps since the last checkpoint are lost
     assert len(torch.load(path, weights_only=True)["losses"]) == (KILLED if rank == 1 else KILLED // EVERY * EVERY)
     model, result = run(path)
@@ -119,7 +119,7 @@ def test_what_the_survivor_writes_is_the_state_between_two_steps(tmp_path, pairs
         return fit(model, pairs, progress=False, **options), model
 
     expected, whole = run(tmp_path / "whole.pt")
-    with pytest.raises(RuntimeError, match=r"is gone, so it stopped after 6 of 8 steps; call fit again to go on from"):
+    with pytest.raises(RuntimeError, match=r"is gone, so it stopped after 6 of 8 steps; the same call goes on from"):
         run(tmp_path / "run.pt", lost=6)
     kept = torch.load(tmp_path / "run.pt", weights_only=True)["losses"]
     assert len(kept) == (4 if statistics else 6)

@@ -3,7 +3,7 @@
 from restorekit.train._preset import Preset
 from restorekit.train.adversarial import adversarial
 from restorekit.train.ema import Ema
-from restorekit.train.fit import FitOptions, FitResult, fit
+from restorekit.train.fit import FitResult, fit
 from restorekit.train.keyed import Keyed
 from restorekit.train.mdf import MDFCurves, MDFFit, fit_mdf
 from restorekit.train.presets import list_presets, preset
@@ -19,7 +19,6 @@ __all__ = [
     "ZERO_SHOT_SETTINGS",
     "Adaptive",
     "Ema",
-    "FitOptions",
     "FitResult",
     "Keyed",
     "MDFCurves",
@@ -30,9 +29,9 @@ __all__ = [
     "Schedule",
     "Step",
     "Turns",
-    "adversarial",
     "ZeroShotResult",
     "ZeroShotSettings",
+    "adversarial",
     "constant",
     "cosine",
     "cosine_restarts",

@@ -53,15 +53,11 @@ class State:
 
 @dataclass(frozen=True)
 class Checkpoints:
-    """Where a run keeps its state, how often, and by what it knows its own file; without a path nothing is kept.
-
-    The caller is the function that a message tells to call again.
-    """
+    """Where a run keeps its state, how often, and by what it knows its own file; without a path nothing is kept."""
 
     path: Path | None
     every: int
     settings: Settings
-    caller: str = "fit"
 
     def __post_init__(self) -> None:
         check_integer(self.every, "checkpoint_every", 1)
@@ -117,7 +113,7 @@ class Checkpoints:
         before = "the file before is whole" if self.path is not None and self.path.exists() else "there was none before"
         return (
             f"the state after {steps} steps could not be written to {self.path} ({cause.strerror or cause}); {before}; "
-            f"see to the disk, then call {self.caller} again with the same checkpoint"
+            "see to the disk, then make the same call again"
         )
 
     def kept(self) -> str:
@@ -126,7 +122,7 @@ class Checkpoints:
             return "no checkpoint was asked for"
         if not self.path.exists():
             return f"no checkpoint was written to {self.path} yet"
-        return f"call {self.caller} again to go on from {self.path}"
+        return f"the same call goes on from {self.path}"
 
 
 def stage_path(checkpoint: str | Path | None, number: int) -> Path | None:

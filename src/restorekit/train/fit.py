@@ -144,7 +144,8 @@ def fit(
         channels_last: Hand pictures to the model in the layout that convolutions run faster in. The weights keep
             theirs, and predictions come back contiguous. A model that uses ``view`` on its pictures needs False.
         find_unused_parameters: Needed with several processes if steps leave out parameters, such as other heads.
-        checkpoint: File to go on from if it exists, and to write; several machines must share it.
+        checkpoint: File to go on from if it exists, and to write; several machines must share it. It is compared with
+            the settings, the number of items, and ``pairs.fingerprint``, a text, where the data set has one.
         checkpoint_every: Steps between two checkpoints; the last step always writes one.
         seed: Seed of the run, at least 0.
         workers: Processes that read the items.
@@ -180,7 +181,8 @@ def fit(
     check_factors(model, plan.rate_factors)
     _check_turns(plan, accelerator)
     path = None if checkpoint is None else Path(checkpoint)
-    checkpoints = Checkpoints(path, checkpoint_every, plan.settings(model, lengths(pairs)))
+    known = getattr(pairs, "fingerprint", None)
+    checkpoints = Checkpoints(path, checkpoint_every, plan.settings(model, lengths(pairs), known))
     check_integer(workers, "workers", 0)
     return _run(model, pairs, plan, accelerator, checkpoints, channels_last, workers, progress)
 

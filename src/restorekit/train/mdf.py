@@ -140,7 +140,7 @@ def fit_mdf(
     pyramids = plan.pyramids(pictures)
     _try_out(distortion, pyramids)
     settings, path = plan.settings(pictures, distortion), None if checkpoint is None else Path(checkpoint)
-    checkpoints = Checkpoints(path, checkpoint_every, lambda step: settings, caller="fit_mdf")
+    checkpoints = Checkpoints(path, checkpoint_every, lambda step: settings)
     networks = Networks(num_scales, seed).to(pictures[0].device)
     state = State(networks, torch.optim.Adam(networks.parameters(), lr=LEARNING_RATE, betas=BETAS), None, [])
     with Interrupt() as interrupt, torch.enable_grad():

@@ -82,7 +82,7 @@ class Plan:
             return self.schedule.factor(number, measured)
         return self.schedule(number)
 
-    def settings(self, model: nn.Module, items: int | Mapping[Key, int]) -> Settings:
+    def settings(self, model: nn.Module, items: int | Mapping[Key, int], fingerprint: str | None = None) -> Settings:
         """Describe the run, for a checkpoint to be compared with.
 
         The length of the run and the functions are left out: a run may be made longer, and functions have no name that
@@ -92,6 +92,7 @@ class Plan:
             "model": f"{type(model).__name__}({getattr(model, 'config', '')})",
             "trainable": sum(parameter.requires_grad for parameter in model.parameters()),
             "items": items if isinstance(items, int) else _listed(items),
+            "fingerprint of the data": fingerprint,
             "batch_size": self.batch_size,
             "accumulate": self.accumulate,
             "seed": self.seed,

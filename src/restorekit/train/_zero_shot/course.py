@@ -59,20 +59,25 @@ class Course:
         }
 
     def run_seed(self, stage: Stage, *others: int) -> int:
-        """A seed for the fit of a factor that differs for another picture or setting, so that its checkpoint does."""
+        """A seed for the fit of a factor."""
+        number = int(self.fingerprint(), 16)
+        return seeded(self.seed, _RUN_TAG, number, stage.number, *others).initial_seed() % (1 << 31)
+
+    def fingerprint(self) -> str:
+        """What differs for another picture, setting or kernel, so that a checkpoint knows its own."""
         known = (dataclasses.astuple(self.settings), [one.factors for one in self.stages])
         digest = hashlib.blake2b(repr(known).encode())
         for tensor in (self.picture, *(one.rescaling.kernel for one in self.stages)):
             if tensor is not None:
                 digest.update(repr(tuple(tensor.shape)).encode())
                 digest.update(tensor.detach().cpu().contiguous().numpy().data)
-        number = int.from_bytes(digest.digest()[:8])
-        return seeded(self.seed, _RUN_TAG, number, stage.number, *others).initial_seed() % (1 << 31)
+        return digest.hexdigest()[:16]
 
     def pairs(self, stage: Stage) -> Fathers:
         """What is learnt from at a factor."""
         sources = tuple(source[0].cpu() for source in self.solved.values())
-        return Fathers(sources, tuple(map(min, self.solved)), self.settings, stage.rescaling, self.seed, stage.number)
+        scales, known = tuple(map(min, self.solved)), self.fingerprint()
+        return Fathers(sources, scales, self.settings, stage.rescaling, self.seed, stage.number, known)
 
     def measure(self, stage: Stage) -> Reconstruction:
         """What the network is measured by at a factor."""

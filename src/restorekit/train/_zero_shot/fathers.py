@@ -34,6 +34,7 @@ class Fathers:
         rescaling: How a father becomes a son.
         seed: Seed of the run.
         number: Number of the factor, from 0.
+        fingerprint: What a checkpoint knows the picture and the settings by.
     """
 
     sources: tuple[Tensor, ...]
@@ -42,6 +43,7 @@ class Fathers:
     rescaling: Rescaling
     seed: int
     number: int
+    fingerprint: str = ""
 
     def __len__(self) -> int:
         return ITEMS
