@@ -5,7 +5,7 @@ import threading
 
 import pytest
 
-from restorekit.train.interrupt import Interrupt, ignore_interrupt, leave
+from restorekit.train.interrupt import Interrupt, heed_main_process, leave
 
 SIGNALS = [signal.SIGINT, signal.SIGTERM]
 
@@ -75,7 +75,7 @@ def test_leaving_raises_what_the_signal_would():
 def test_a_worker_lives_through_ctrl_c():
     previous = signal.getsignal(signal.SIGINT)
     try:
-        ignore_interrupt(0)
+        heed_main_process(0)
         signal.raise_signal(signal.SIGINT)
     finally:
         signal.signal(signal.SIGINT, previous)

@@ -15,14 +15,14 @@ from restorekit._random import seeded
 from restorekit.train._launch import launched
 from restorekit.train._learner import check_factors, initial_state, lay_out_moments, learners
 from restorekit.train.checkpoint import Checkpoints, State
-from restorekit.train.interrupt import Interrupt, ignore_interrupt
+from restorekit.train.interrupt import Interrupt, heed_main_process
 from restorekit.train.keyed import Joined, Key, Pairs, collate, lengths
 from restorekit.train.loop import Loop
 from restorekit.train.order import Order
 from restorekit.train.plan import Measure, Plan
 from restorekit.train.schedule import Adaptive, Schedule, constant
 from restorekit.train.supervised import Step, supervised
-from restorekit.train.turns import Turns
+from restorekit.train.turns import MODEL, Turns
 
 if TYPE_CHECKING:
     from accelerate import Accelerator
@@ -135,7 +135,8 @@ def fit(
         weight_decay: Share of the weights that is added to their gradients, at least 0.
         clip_norm: Largest norm of the model's whole gradient; a longer one is shortened to it.
         accumulate: Parts in which each batch is taken, one after the other: the gradient is the mean over them, and
-            only one part's features are held. Pictures are augmented and mixed inside a part.
+            only one part's features are held (those of all parts in ``Turns``, from one turn to the next). Pictures are
+            augmented and mixed inside a part.
         ema_decay: Decay of the averaged model, in [0, 1]; None makes none.
         measure: ``(model) -> number``, asked now and then about the averaged model if there is one, else the model, in
             evaluation mode: PSNR on pictures that are kept out, say.
@@ -171,15 +172,14 @@ def fit(
 
     Source: Adam's constants from Ahn et al., ECCV 2018, section 4.2; the average from Kingma and Ba, ICLR 2015, 7.2.
     """
-    _check_trainable(model)
     accelerator = launched(batch_size, accumulate, find_unused_parameters)
     bf16 = "bf16" if accelerator.mixed_precision == "bf16" else mixed_precision
     plan = Plan(
         steps, batch_size, supervised() if step is None else step, learning_rate, schedule, clip_norm, ema_decay, bf16,
         seed, rate_factors or {}, betas, weight_decay, accumulate, measure, measure_every,
     )  # fmt: skip
+    _check_turns(model, plan, accelerator)
     check_factors(model, plan.rate_factors)
-    _check_turns(plan, accelerator)
     path = None if checkpoint is None else Path(checkpoint)
     known = getattr(pairs, "fingerprint", None)
     checkpoints = Checkpoints(path, checkpoint_every, plan.settings(model, lengths(pairs), known))
@@ -218,9 +218,21 @@ def _check_trainable(model: nn.Module) -> None:
         raise ValueError(f"{type(model).__name__} has no parameter with requires_grad, there is nothing to train")
 
 
-def _check_turns(plan: Plan, accelerator: "Accelerator") -> None:
-    for partner in plan.partners.values():
-        _check_trainable(partner.module)
+def _check_apart(networks: Mapping[str, nn.Module]) -> None:
+    """Require that each network has something to train, and that no weight is trained by two of them."""
+    owners: dict[nn.Parameter, str] = {}
+    for name, module in networks.items():
+        _check_trainable(module)
+        for title, parameter in module.named_parameters():
+            if parameter.requires_grad and owners.setdefault(parameter, name) != name:
+                raise ValueError(
+                    f"{title} of the {name} is trained by the {owners[parameter]} already; copy it, or let it be without "
+                    "requires_grad"
+                )
+
+
+def _check_turns(model: nn.Module, plan: Plan, accelerator: "Accelerator") -> None:
+    _check_apart({MODEL: model, **{name: partner.module for name, partner in plan.partners.items()}})
     if plan.partners and plan.accumulate > 1 and accelerator.num_processes > 1:
         raise ValueError(
             f"accumulate must be 1 where networks take turns in several processes, got {plan.accumulate}; "
@@ -256,7 +268,7 @@ def _loader(
         collate_fn=collate if isinstance(pairs, Mapping) else None,
         num_workers=workers,
         pin_memory=accelerator.device.type == "cuda",
-        worker_init_fn=ignore_interrupt,
+        worker_init_fn=heed_main_process,
         generator=seeded(plan.seed, _WORKER_TAG),  # without one the loader draws from the global generator
     )
 
