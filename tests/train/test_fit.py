@@ -1,6 +1,7 @@
 """A run as a whole: exact resume, seeds, the model's device and mode, signals, bad input, two processes."""
 
 import json
+import multiprocessing
 import os
 import runpy
 import signal
@@ -236,6 +237,38 @@ def test_a_signal_writes_a_checkpoint_to_go_on_from(make_model, pairs, tmp_path,
     assert len(torch.load(path, weights_only=True)["losses"]) == 6
     assert _run(again, pairs, checkpoint=path).losses == expected.losses
     assert _same(_weights(again), _weights(model))
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells workers who sent a signal")
+def test_a_signal_to_the_whole_group_lets_the_step_end_too(make_model, pairs, tmp_path):
+    path, model, again = tmp_path / "run.pt", make_model(), make_model()
+    expected = _run(model, pairs, steps=40)
+    count, plain = iter(range(100)), supervised(augment=_shift)
+
+    def step(model, batch, generator):
+        if next(count) == 5:  # as timeout, launchers and schedulers do: by another process, to all, the workers first
+            group = [*(str(worker.pid) for worker in multiprocessing.active_children()), str(os.getpid())]
+            assert len(group) == 3
+            subprocess.run(["kill", "-TERM", *group], check=True)
+        return plain(model, batch, generator)
+
+    with pytest.raises(SystemExit):
+        _run(again, pairs, steps=40, step=step, checkpoint=path, workers=2)
+    assert len(torch.load(path, weights_only=True)["losses"]) == 6
+    assert _run(again, pairs, steps=40, checkpoint=path).losses == expected.losses
+
+
+def test_a_signal_while_the_last_checkpoint_is_written_is_not_lost(make_model, pairs, tmp_path, monkeypatch):
+    save = torch.save
+
+    def signalled(*arguments):
+        signal.raise_signal(signal.SIGINT)
+        save(*arguments)
+
+    monkeypatch.setattr(torch, "save", signalled)
+    with pytest.raises(KeyboardInterrupt, match="stopped when all was done"):
+        _run(make_model(), pairs, checkpoint=tmp_path / "run.pt")
+    assert len(torch.load(tmp_path / "run.pt", weights_only=True)["losses"]) == STEPS
 
 
 def test_ctrl_c_says_where_to_go_on(make_model, pairs, tmp_path):

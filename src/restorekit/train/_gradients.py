@@ -95,7 +95,7 @@ class Gradients:
             raise TypeError(f"step must return the loss as a tensor without dimensions, got {got}")
         if not loss.requires_grad:
             raise ValueError(
-                f"the loss of the {name} depends on no weight that trains: step must call the networks it is given, and "
-                "neither detach what they return nor switch gradients off"
+                f"the loss of the {name} depends on no weight that trains: step must call the networks it is "
+                "given, and neither detach what they return nor switch gradients off"
             )
         return name, loss

@@ -226,8 +226,8 @@ def _check_apart(networks: Mapping[str, nn.Module]) -> None:
         for title, parameter in module.named_parameters():
             if parameter.requires_grad and owners.setdefault(parameter, name) != name:
                 raise ValueError(
-                    f"{title} of the {name} is trained by the {owners[parameter]} already; copy it, or let it be without "
-                    "requires_grad"
+                    f"{title} of the {name} is trained by the {owners[parameter]} already; copy it, or "
+                    "take its requires_grad away"
                 )
 
 
