@@ -70,12 +70,15 @@ def run(case, checkpoint, rank=0):
         model = nn.Sequential(nn.Conv2d(3, 8, 3, padding=1), nn.ReLU(), nn.Conv2d(8, 3, 3, padding=1))
         if case == "heads":
             model = Heads()
+        if case == "norm":
+            model = nn.Sequential(model, nn.BatchNorm2d(3))
         if case == "keyed":
             model, pairs = Scaled(3, 3, 3, padding=1), {1: pairs[:10], 2: pairs[10:]}
     result = fit(model, pairs, steps=50, batch_size=4, learning_rate=1e-2, step=step, ema_decay=0.9, clip_norm=0.5,
                  accumulate=2 if case == "keyed" else 1, find_unused_parameters=case == "heads",
                  checkpoint=checkpoint, progress=False)
-    return result.losses, next(model.parameters()).detach().sum().item()
+    kept = [value.double().sum().item() for net in (model, result.ema) for value in net.state_dict().values()]
+    return result.losses, next(model.parameters()).detach().sum().item(), kept
 
 
 if __name__ == "__main__":
@@ -83,9 +86,8 @@ if __name__ == "__main__":
     rank = int(os.environ["RANK"])
     for case in cases:
         found = run(case, os.path.join(folder, case + ".pt"), rank)
-        if rank == 0:
-            with open(os.path.join(folder, case + ".json"), "w") as file:
-                json.dump([int(os.environ["WORLD_SIZE"]), *found], file)
+        with open(os.path.join(folder, f"{case}.{rank}.json"), "w") as file:
+            json.dump([int(os.environ["WORLD_SIZE"]), *found], file)
 """
 
 
@@ -353,7 +355,7 @@ def two_processes(tmp_path_factory):
     launcher = [sys.executable, "-m", "accelerate.commands.launch", "--multi_gpu", "--num_processes", "2"]
     launcher += ["--num_machines", "1", "--mixed_precision", "no", "--dynamo_backend", "no", "--main_process_port", "0"]
     environment = {**os.environ, "ACCELERATE_USE_CPU": "1", "OMP_NUM_THREADS": "1", "PYTHONWARNINGS": "default"}
-    command = [*launcher, str(script), str(folder), *CASES]
+    command = [*launcher, str(script), str(folder), *CASES, "norm"]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=300, check=False)
     assert done.returncode == 0, done.stderr
     return folder, runpy.run_path(str(script))["run"]
@@ -362,15 +364,23 @@ def two_processes(tmp_path_factory):
 @pytest.mark.parametrize("case", CASES)
 def test_two_processes_follow_the_curve_of_one(two_processes, tmp_path, case):
     folder, run = two_processes
-    losses, weight = run(case, tmp_path / "run.pt")
-    ranks, two_losses, two_weight = json.loads((folder / f"{case}.json").read_text())
+    losses, weight, _ = run(case, tmp_path / "run.pt")
+    ranks, two_losses, two_weight, _ = json.loads((folder / f"{case}.0.json").read_text())
     assert ranks == 2
     assert two_losses == pytest.approx(losses, abs=1e-6)
     assert two_weight == pytest.approx(weight, abs=1e-4)
-    assert (folder / f"{case}.pt").exists()
     assert losses[-1] < 0.5 * losses[0]
+
+
+@pytest.mark.parametrize("case", [*CASES, "norm"])
+def test_two_processes_end_with_the_same_weights_and_statistics(two_processes, case):
+    first, second = (json.loads((two_processes[0] / f"{case}.{rank}.json").read_text()) for rank in (0, 1))
+    assert first == second
 
 
 def test_two_processes_leave_nothing_lying_about(two_processes):
     files = {file.name for file in two_processes[0].iterdir()}
-    assert files == {"script.py", *(f"{case}.{kind}" for case in CASES for kind in ("pt", "json"))}
+    assert files == {
+        "script.py",
+        *(f"{case}.{kind}" for case in (*CASES, "norm") for kind in ("pt", "0.json", "1.json")),
+    }

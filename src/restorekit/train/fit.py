@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypedDict, cast
 
 import torch
-from torch import nn
+from torch import distributed, nn
 from torch.utils.data import DataLoader, Dataset
 
 from restorekit._check import check_integer
@@ -205,6 +205,8 @@ def _run(
         batches = iter(_loader(pairs, plan, state.step, workers, accelerator))
         Loop(accelerator, networks, plan, checkpoints, interrupt, progress).run(state, batches)
         accelerator.wait_for_everyone()  # so that every process finds the checkpoint
+        averaged = [] if state.ema is None else [state.ema.model]
+        _share_buffers(*(learner.module for learner in networks.values()), *averaged)
     return FitResult(
         losses=tuple(state.losses),
         ema=None if state.ema is None else state.ema.model.to(_device(model)),
@@ -247,6 +249,14 @@ def _resume(checkpoints: Checkpoints, state: State, steps: int, accelerator: "Ac
     starts = accelerator.gather(torch.tensor([state.step], device=accelerator.device)).tolist()
     if len(set(starts)) > 1:
         raise ValueError(f"the processes would start at steps {starts}: they must share {checkpoints.path}")
+
+
+def _share_buffers(*networks: nn.Module) -> None:
+    """Let every process end with the running statistics of the first one, which are those in the checkpoint."""
+    if distributed.is_available() and distributed.is_initialized():
+        for network in networks:
+            for buffer in network.buffers():
+                distributed.broadcast(buffer, 0)
 
 
 def _loader(
