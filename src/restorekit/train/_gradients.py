@@ -5,7 +5,6 @@ from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-import torch
 from torch import Tensor
 from torch.nn.parallel import DistributedDataParallel
 
@@ -27,7 +26,6 @@ class Gradients:
     accelerator: "Accelerator"
     learners: Mapping[str, Learner]
     plan: Plan
-    device: torch.device
 
     def take(
         self, number: int, batches: Iterator[Any], losses: Mapping[str, list[Tensor]]
@@ -50,7 +48,7 @@ class Gradients:
         """The turns of a step for one part of its batch, each up to the loss."""
         from accelerate.utils import send_to_device  # noqa: PLC0415
 
-        batch = send_to_device(next(batches), self.device, non_blocking=True)
+        batch = send_to_device(next(batches), self.accelerator.device, non_blocking=True)
         generator = seeded(self.plan.seed, _STEP_TAG, number, *([part] if self.plan.accumulate > 1 else []))
         networks = {name: learner.forward for name, learner in self.learners.items()}
         model, step = networks.pop(MODEL), self.plan.step

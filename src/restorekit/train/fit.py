@@ -157,7 +157,8 @@ def fit(
 
     Raises:
         ImportError: If accelerate is not installed.
-        ValueError: If a setting is out of range, or the checkpoint is damaged or belongs to another run.
+        ValueError: If a setting is out of range, a loss depends on no weight, two networks train one weight, or the
+            checkpoint is damaged or belongs to another run.
         OSError: If the checkpoint's folder does not exist, or writing it fails; the file before stays.
         TypeError: If ``pairs`` has no length, or the step does not return a scalar tensor.
         RuntimeError: If processes were launched that know nothing of each other, or one of them died; then the first

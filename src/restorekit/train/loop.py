@@ -42,10 +42,9 @@ class Loop:
     _statistics: bool = field(init=False)  # a pass through a network moves what is saved of it, as in BatchNorm
 
     def __post_init__(self) -> None:
-        # asked for once: accelerate looks them up anew each time, at length
-        self._device, self._rank = self.accelerator.device, self.accelerator.process_index
+        self._device = self.accelerator.device
         self._alone = self.accelerator.num_processes == 1
-        self._gradients = Gradients(self.accelerator, self.learners, self.plan, self._device)
+        self._gradients = Gradients(self.accelerator, self.learners, self.plan)
         self._statistics = any(learner.keeps_statistics for learner in self.learners.values())
 
     def run(self, state: State, batches: Iterator[Any]) -> None:
@@ -101,7 +100,7 @@ class Loop:
     def _own_randomness(self, number: int) -> Iterator[None]:
         """Seed torch's own generators (dropout draws from them) by the step, and put them back."""
         cuda = [self._device] if self._device.type == "cuda" else []
-        seed = seeded(self.plan.seed, _MODEL_TAG, number, self._rank).initial_seed()
+        seed = seeded(self.plan.seed, _MODEL_TAG, number, self.accelerator.process_index).initial_seed()
         with torch.random.fork_rng(devices=cuda):
             torch.default_generator.manual_seed(seed)
             if cuda:
