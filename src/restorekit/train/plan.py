@@ -99,7 +99,7 @@ class Plan:
             "accumulate": self.accumulate,
             "seed": self.seed,
             "learning_rate": self.learning_rate,
-            "rate_factors": _listed(self.rate_factors),
+            "rate_factors": _listed(dict(sorted(self.rate_factors.items()))),
             "betas": str(tuple(self.betas)),
             "weight_decay": self.weight_decay,
             "clip_norm": self.clip_norm,
