@@ -1,8 +1,8 @@
 """The loop itself: the updates of a step, losses read now and then, checkpoints, and a clean end on a signal."""
 
 import math
-from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from collections.abc import Generator, Iterator, Mapping, Sequence
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -78,8 +78,10 @@ class Loop:
     def _step(self, state: State, number: int, factor: float, batches: Iterator[Any]) -> None:
         """Let each network have its turns, and measure the model if that is due."""
         self._whole = not self._statistics
-        with self._own_randomness(number):
-            rounds = [self._turns(number, part, batches) for part in range(self.plan.accumulate)]
+        with self._own_randomness(number), ExitStack() as stack:
+            # an error, which may be kept for long, must not keep networks frozen that are in a turn
+            parts = (closing(self._turns(number, part, batches)) for part in range(self.plan.accumulate))
+            rounds = [stack.enter_context(turns) for turns in parts]
             losses: dict[str, list[Tensor]] = {name: [] for name in self.learners}
             while (name := self._turn(rounds, losses)) is not None:
                 self._whole = False
@@ -96,7 +98,7 @@ class Loop:
                 state.measured.append(measured(self.plan.measure, state, number, self.accelerator))
         self._whole = True
 
-    def _turns(self, number: int, part: int, batches: Iterator[Any]) -> Iterator[tuple[str, Tensor]]:
+    def _turns(self, number: int, part: int, batches: Iterator[Any]) -> Generator[tuple[str, Tensor], None, None]:
         """The turns of a step for one part of its batch, each up to the loss."""
         from accelerate.utils import send_to_device  # noqa: PLC0415
 
@@ -109,7 +111,7 @@ class Loop:
         else:
             yield MODEL, step(model, batch, generator)
 
-    def _turn(self, rounds: list[Iterator[tuple[str, Tensor]]], losses: dict[str, list[Tensor]]) -> str | None:
+    def _turn(self, rounds: Sequence[Iterator[tuple[str, Tensor]]], losses: dict[str, list[Tensor]]) -> str | None:
         """Take the gradient of the next turn over all parts of the batch; say whose turn it is, None at the end."""
         names: set[str | None] = set()
         for part, turns in enumerate(rounds):

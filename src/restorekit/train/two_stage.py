@@ -1,7 +1,6 @@
 """IDR's training: a prior for each degradation first, then what all of them are made of."""
 
 import hashlib
-import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -15,6 +14,7 @@ from restorekit._check import check_integer, check_interval, check_pair
 from restorekit.losses import SDAMLoss
 from restorekit.models import IDR
 from restorekit.models.idr import DEGRADATIONS, Analysis
+from restorekit.train._launch import launched_processes
 from restorekit.train._pair import Augment, pair
 from restorekit.train.checkpoint import stage_path
 from restorekit.train.fit import FitOptions, FitResult, fit
@@ -228,7 +228,7 @@ def _check_pairs(pairs: Mapping[str, Pairs], batch_size: int | None, accumulate:
             raise ValueError(f"pairs must go by one of {known}, with a slash and more behind it or not, got {key!r}")
     _check_sizes(pairs)
     check_integer(accumulate, "accumulate", 1)
-    unit = len(pairs) * int(os.environ.get("WORLD_SIZE", "1")) * accumulate
+    unit = len(pairs) * launched_processes() * accumulate
     size = unit if batch_size is None else batch_size
     check_integer(size, "batch_size", 1)
     if size % unit:
