@@ -1,8 +1,10 @@
 """Presets against the papers' numbers, written down here a second time, and each of them in use."""
 
 import math
+import re
 from dataclasses import replace
 from functools import partial
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -104,6 +106,15 @@ def test_all_presets_are_in_the_table():
     assert list_presets() == sorted(TABLE)
     assert all(preset(name).name == name for name in TABLE)
     assert all(preset(name).source.endswith(".") for name in TABLE)
+
+
+@pytest.mark.parametrize("name", TABLE)
+def test_the_page_lists_it_with_its_numbers(name):
+    page = Path(__file__).parents[2] / "docs" / "api" / "train.md"
+    (row,) = [line for line in page.read_text(encoding="utf-8").splitlines() if re.match(rf"\| .*`{name}`[ ,]", line)]
+    p = preset(name)
+    numbers = [" / ".join(f"{x:,}" for x in np.atleast_1d(value)) for value in (p.patch_size, p.batch_size, p.steps)]
+    assert row.split(" | ")[1:-1] == [f"`{p.recipe}`", ", ".join(map(str, p.scales)), *numbers]
 
 
 @pytest.mark.parametrize("name", TABLE)
