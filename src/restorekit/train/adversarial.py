@@ -35,8 +35,8 @@ def adversarial(
     The model runs once. In its turn the discriminator, which has made its update, is frozen; in the discriminator's,
     no gradient reaches the model. Real and restored pictures go through it one after the other, so that BatchNorm
     takes the statistics of each kind on its own. `fit` trains it with an Adam of its own at the model's schedule,
-    without clipping, and returns its losses as ``partner_losses["discriminator"]``. What the model's run leaves for its
-    gradient is held until its turn: of the whole batch, also if `fit` takes it in parts.
+    without clipping, keeps it in the checkpoint, and returns its losses as ``partner_losses["discriminator"]``. What
+    the model's run leaves for its gradient is held until its turn: of the whole batch, also if `fit` takes it in parts.
 
     From several data sets by their scales, as `fit` takes them, the model is called with ``scale=key``.
 

@@ -29,7 +29,7 @@ class ProgressiveStage:
     Args:
         steps: Number of steps, at least 1.
         batch_size: Items per step over all processes together.
-        schedule: Factor of all learning rates over the steps of the stage; that of the whole run if None.
+        schedule: Factor of all learning rates over the steps of the stage; the ``schedule`` of the call if None.
 
     Raises:
         ValueError: If a number is below 1.
@@ -83,8 +83,9 @@ def progressive(
         loss: ``(prediction, target) -> scalar``, a mean over the batch.
         augment: ``(lq, hq, *, generator) -> (lq, hq)``, applied to the whole batch, with hq of the stage's size.
         decay: Factor of earlier parts' learning rates for each new stage, in [0, 1]; 0 freezes them.
-        checkpoint: File name to make those of the stages from.
-        **options: Options of `fit`, for all stages alike. The average of ``ema_decay`` starts anew with each stage.
+        checkpoint: File to go on from if it exists, and to write; each stage has its own beside it, "run.stage0.pt".
+        **options: Options of `fit`, for all stages alike. A schedule, and the average of ``ema_decay``, start anew with
+            each stage.
 
     Returns:
         What `fit` returned for each stage. The last one's ``ema`` is the averaged finished network.

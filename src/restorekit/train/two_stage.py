@@ -66,13 +66,13 @@ def two_stage(
         classification_weight: Weight of the cross-entropy, at least 0.
         label_smoothing: Share of a label that goes to the other degradations in equal parts, in [0, 1].
         augment: ``(lq, hq, *, generator) -> (lq, hq)`` for whole batches; sizes must stay.
-        checkpoint: File to go on from, and to write; each stage puts its number into the name.
-        **options: See `fit`. A schedule that is a function of the step counts through both stages, an adaptive one
-            each stage by itself. ``measure`` gets the IDR, which must be told the degradation in stage 1.
+        checkpoint: File to go on from if it exists, and to write; each stage has its own beside it, "run.stage0.pt".
+        **options: Options of `fit`. A schedule that is a function of the step counts through both stages, an adaptive
+            one each stage by itself. ``measure`` gets the IDR, which must be told the degradation in stage 1.
             ``find_unused_parameters`` need not be given.
 
     Returns:
-        The results of the stages.
+        What `fit` returned for each stage.
 
     Raises:
         TypeError: ``model`` is no IDR, or ``pairs`` no data sets by name.
