@@ -274,9 +274,14 @@ def test_the_last_stage_may_be_made_longer(large, tmp_path):
         (
             {"pairs": {key: [(torch.zeros(3, 4, 5), torch.zeros(3, 8, 10))] for key in (2, 4, 8)}},
             ValueError,
-            r"pairs\[4\] must hold \(lq, hq\) with hq 4 times as large as lq, got \[\(3, 4, 5\), \(3, 8, 10\)\]",
+            r"pairs\[4\] must hold hq 4 times as large as lq, got lq \(3, 4, 5\) and hq \(3, 8, 10\)",
         ),
-        ({"pairs": {key: [torch.zeros(3, 4, 4)] for key in (2, 4, 8)}}, ValueError, r"pairs\[2\] must hold \(lq, hq\)"),
+        (
+            {"pairs": {key: [torch.zeros(3, 4, 4)] for key in (2, 4, 8)}},
+            TypeError,
+            r"pairs\[2\] must hold pairs \(lq, hq\)",
+        ),
+        ({"loss": 3}, TypeError, "loss must be a function of prediction and target"),
         ({"accumulate": 2}, ValueError, r"batch_size of stages\[2\] must be a multiple of 2, .* accumulate, got 1"),
         ({"accumulate": 0}, ValueError, "accumulate must be at least 1"),
         ({"decay": 1.5}, ValueError, "decay must be in"),

@@ -14,7 +14,7 @@ from restorekit._check import check_integer, check_interval
 from restorekit.image import resize
 from restorekit.models import ProgressiveCARN
 from restorekit.train._launch import launched_processes
-from restorekit.train._pair import Augment, pair
+from restorekit.train._pair import Augment, first_sizes, pair
 from restorekit.train.checkpoint import stage_path
 from restorekit.train.fit import FitOptions, FitResult, fit
 from restorekit.train.keyed import Pairs, lengths
@@ -173,10 +173,9 @@ def _for_each_stage(pairs: Pairs | Mapping[int, Pairs], count: int) -> list[Pair
 
 
 def _check_first(part: Pairs, scale: int) -> None:
-    """Look at the first item now: targets of a wrong size must not show when the stage begins."""
-    sizes = [tuple(picture.shape) for picture in part[0]]
-    if len(sizes) != 2 or sizes[1][1:] != tuple(scale * side for side in sizes[0][1:]):
-        raise ValueError(f"pairs[{scale}] must hold (lq, hq) with hq {scale} times as large as lq, got {sizes}")
+    lq, hq = first_sizes(part, f"pairs[{scale}]")
+    if hq[1:] != tuple(scale * side for side in lq[1:]):
+        raise ValueError(f"pairs[{scale}] must hold hq {scale} times as large as lq, got lq {lq} and hq {hq}")
 
 
 @contextmanager

@@ -15,7 +15,7 @@ from restorekit.losses import SDAMLoss
 from restorekit.models import IDR
 from restorekit.models.idr import DEGRADATIONS, Analysis
 from restorekit.train._launch import launched_processes
-from restorekit.train._pair import Augment, pair
+from restorekit.train._pair import Augment, check_functions, first_sizes, pair
 from restorekit.train.checkpoint import stage_path
 from restorekit.train.fit import FitOptions, FitResult, fit
 from restorekit.train.keyed import Keyed, Pairs, lengths
@@ -75,7 +75,7 @@ def two_stage(
         What `fit` returned for each stage.
 
     Raises:
-        TypeError: ``model`` is no IDR, or ``pairs`` no data sets by name.
+        TypeError: ``model`` is no IDR, ``pairs`` are no data sets of pairs by name, or a function is none.
         ValueError: The model is at stage 2, a name is unknown, sizes differ, a setting is out of range, or the
             checkpoint belongs to another run.
         OSError: See `fit`; it raises FloatingPointError too.
@@ -94,6 +94,7 @@ def two_stage(
     _check_model(model)
     size = _check_pairs(pairs, batch_size, options.get("accumulate", 1))
     _check_settings(steps, classification_weight, label_smoothing)
+    check_functions(loss, augment)
     attention_loss = SDAMLoss() if attention_loss is None else attention_loss
     compare = _Comparison(loss, attention_loss, classification_weight, label_smoothing)
     first = fit(
@@ -192,9 +193,9 @@ def _options(options: FitOptions, *, start: int, unused: bool) -> FitOptions:
     """The options of one stage, which begins at step ``start`` of the whole run."""
     own: FitOptions = {"find_unused_parameters": unused, **options}
     schedule, measure = options.get("schedule"), options.get("measure")
-    if schedule is not None and not isinstance(schedule, Adaptive):
+    if callable(schedule) and not isinstance(schedule, Adaptive):
         own["schedule"] = lambda step: schedule(start + step)
-    if measure is not None:
+    if callable(measure):
         own["measure"] = lambda analyst: measure(cast(_Analyst, analyst).model)
     return own
 
@@ -240,11 +241,10 @@ def _check_pairs(pairs: Mapping[str, Pairs], batch_size: int | None, accumulate:
 
 
 def _check_sizes(pairs: Mapping[str, Pairs]) -> None:
-    """Look at the first items now: batches that cannot be put together must not show after stage 1."""
-    sizes = {key: [tuple(picture.shape) for picture in part[0]] for key, part in pairs.items()}
+    sizes = {key: first_sizes(part, f"pairs[{key!r}]") for key, part in pairs.items()}
     key, expected = next(iter(sizes.items()))
     for other, found in sizes.items():
-        if len(found) != 2 or found[0] != found[1] or found != expected:
+        if found[0] != found[1] or found != expected:
             raise ValueError(
                 f"pairs must hold (lq, hq) of one size in all data sets, got {expected} in {key!r} and {found} in "
                 f"{other!r}; cut patches, as RandomCropPairs does"
