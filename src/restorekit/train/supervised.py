@@ -41,8 +41,8 @@ def supervised(*, loss: Loss = F.l1_loss, augment: Augment | None = None, micro_
 
     Raises:
         ValueError: ``micro_batch`` below 1; from the step, if the prediction's shape is not the target's.
-        TypeError: ``loss`` or ``augment`` is no function, ``micro_batch`` no integer; from the step, if a batch is not a
-            pair.
+        TypeError: ``loss`` or ``augment`` is no function, ``micro_batch`` no integer; from the step, if a batch is not
+            a pair.
 
     Example:
         >>> step = supervised(loss=torch.nn.functional.mse_loss)

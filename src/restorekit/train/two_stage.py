@@ -94,7 +94,6 @@ def two_stage(
     _check_model(model)
     size = _check_pairs(pairs, batch_size, options.get("accumulate", 1))
     _check_settings(steps, classification_weight, label_smoothing)
-    check_functions(loss, augment)
     attention_loss = SDAMLoss() if attention_loss is None else attention_loss
     compare = _Comparison(loss, attention_loss, classification_weight, label_smoothing)
     first = fit(
@@ -166,6 +165,8 @@ class _Comparison:
 
 
 def _of_one_kind(compare: _Comparison, augment: Augment | None) -> Step:
+    check_functions(compare.loss, augment)
+
     def step(model: nn.Module, batch: Keyed, generator: torch.Generator) -> Tensor:
         kind = _kind(batch.key)
         lq, hq = pair(batch.batch, augment, generator)
