@@ -6,6 +6,7 @@ extras ``train`` and ``plots``.
 
 import argparse
 import time
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -18,7 +19,7 @@ from restorekit.data import RandomCropPairs
 from restorekit.image import resize, resize_uint8, rgb_to_y, to_image, to_tensor
 from restorekit.inference import restore
 from restorekit.metrics import psnr, ssim
-from restorekit.models import CARN, carn_m, fold_desubpixel
+from restorekit.models import CARN, carn_m, fold_desubpixel, save_weights
 from restorekit.train import cosine, fit, supervised
 
 SCALE = 2
@@ -92,10 +93,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--steps", type=int, default=2500, help="training steps (default: %(default)s)")
     parser.add_argument("--out", default="comparison.png", help="picture to write (default: %(default)s)")
+    parser.add_argument("--weights", type=Path, help="file to keep the network in, for the command restorekit")
     options = parser.parse_args()
     start = time.perf_counter()
 
     model = train(options.steps)
+    if options.weights is not None:
+        save_weights(model, options.weights)
     truth = data.chelsea()[:, :450]  # an even number of columns
     small = resize_uint8(truth, 1 / SCALE)
     results = {

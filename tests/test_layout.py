@@ -109,6 +109,7 @@ PRIVATE = {
     "models/_trace.py": "tests/models/test_restorer.py",
     "train/_forward.py": "tests/train/test_forward.py",
     "train/_launch.py": "tests/train/test_fit.py",
+    "train/_gradients.py": "tests/train/test_loop.py",
     "train/_learner.py": "tests/train/test_loop.py",
     "train/_mdf/game.py": "tests/train/test_mdf.py",
     "train/_mdf/networks.py": "tests/train/test_mdf.py",

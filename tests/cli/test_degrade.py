@@ -61,6 +61,35 @@ def test_a_folder_becomes_a_set(here, capsys):
     assert len(ImageFolder("set/lq")) == 4
 
 
+def test_pictures_that_cannot_be_read_are_left_out(here, capsys):
+    argv = ("in", "-o", "set", "--recipe", "gaussian_noise:25")
+    assert run(*argv[:2], "whole", *argv[3:], "--quiet") == 0
+    whole = (here / "in/a.png").read_bytes()
+    (here / "in/torn.png").write_bytes(whole[: len(whole) // 2])
+    (here / "in/away.png").symlink_to("nowhere.png")
+    write_folder(here, {"in/0.png": noise(8, 8, 4)})
+    assert run(*argv) == 1
+    out, error = capsys.readouterr()
+    assert out == "set: 2 pictures in lq, what was done to each in manifest.jsonl; 3 left out\n"
+    told = error.splitlines()
+    assert [line.split(": ")[:3] for line in told] == [
+        ["restorekit", "left out", f"in/{name}.png"] for name in ("0", "away", "torn")
+    ]
+    for name in ("lq/a_0.png", "lq/sub_b_0.png", "manifest.jsonl"):
+        assert (here / "set" / name).read_bytes() == (here / "whole" / name).read_bytes()
+    for name in ("0", "away", "torn"):
+        (here / f"in/{name}.png").unlink()
+    assert run(*argv) == 0  # the set is that of the others, and finished
+
+
+def test_a_folder_without_a_picture_that_can_be_read(here, capsys):
+    for path in (here / "in").rglob("*.png"):
+        path.write_text("no picture")
+    assert run("in", "-o", "set", "--recipe", "jpeg:10") == 2
+    assert capsys.readouterr().err.endswith("error: none of the 2 pictures of in can be read\n")
+    assert not (here / "set").exists()
+
+
 def test_the_list(capsys):
     assert run("--list") == 0
     out = capsys.readouterr().out
@@ -84,6 +113,7 @@ def test_nothing_is_replaced_without_being_told(here, capsys):
         (["nowhere", "-o", "out.png", "--recipe", "jpeg:10"], "nowhere does not exist"),
         (["in/a.png", "-o", "out.png", "--recipe", "jpg:10"], "--recipe: unknown name 'jpg'; known are"),
         (["in/a.png", "-o", "in", "--recipe", "jpeg:10"], "in is a folder; name a file in it"),
+        (["in", "-o", "bad.png", "--recipe", "jpeg:10"], "bad.png is a file; name a folder"),
         (["in/a.png", "-o", "out.png", "--recipe", "jpeg:10", "--seed", "-1"], "argument --seed: expected a whole"),
         (["in/a.png", "-o", "out.png", "--recipe", "jpeg:10", "--variants", "2"], "--variants is for folders"),
         (["in", "-o", "in/out", "--recipe", "jpeg:10"], "in/out lies in the folder that is read"),

@@ -77,6 +77,7 @@ def test_what_degrade_writes_is_taken(here, capsys):
         ),
         (["hq", "--lq", "nowhere"], "net.safetensors", "nowhere does not exist"),
         (["net.safetensors"], "net.safetensors", "net.safetensors is not a folder"),
+        (["hq", "--keep-pictures", "net.safetensors"], "net.safetensors", "net.safetensors is a file; name a folder"),
         (["hq", "--json", "no/out.json"], "net.safetensors", "the folder no does not exist; make it first"),
     ],
 )

@@ -207,6 +207,14 @@ def test_training_crops_of_pseudo_pairs(root):
         assert all(_same(*both) for both in zip(items, list(_crops(root)), strict=True))
 
 
+def test_a_file_that_goes_away_before_it_is_denoised_is_left_out(root, tmp_path):
+    source = PseudoPairs(root, scale=2, denoiser=lambda x: x, denoised=tmp_path / "kept")
+    pairs = RandomCropPairs(source, patch_size=5, scale=2, length=60, seed=3)
+    (root / "04.png").unlink()
+    _, (message,) = _read(pairs)
+    assert "04.png: no such file" in message
+
+
 def test_what_a_denoiser_gets_wrong_is_no_bad_picture(root):
     pairs = PseudoPairs(root, scale=2, denoiser=lambda x: x[:, :, 1:])
     with pytest.raises(ValueError, match="the denoiser must return"):
@@ -251,6 +259,25 @@ def test_degraded_folders_replace_bad_pictures(root):
     assert _same(again[1], items[20][:2])
     with pytest.raises(ValueError, match=r"04\.png: the file is damaged"):
         list(DegradedFolder(root, _faded, strict=True))
+
+
+def test_a_picture_that_does_not_suit_the_composition_is_named_not_the_one_it_stands_for(root):
+    bad = _spoil(root, 4, BODIES["truncated"])
+
+    def refuse(x, *, generator=None, return_recipe=False):
+        raise ValueError("too small for it")
+
+    folder = DegradedFolder(root, refuse, seed=1)
+    with pytest.warns(UserWarning, match=str(bad)), pytest.raises(ValueError, match=r"too small for it") as told:
+        folder[4]
+    assert str(bad) not in str(told.value)
+
+
+def test_a_crop_cache_of_a_file_that_is_gone(root, tmp_path):
+    folder = ImageFolder(root)
+    (root / "04.png").unlink()
+    with pytest.warns(UserWarning, match=r"04\.png: no such file"):
+        assert len(CropCache(folder, tmp_path / "c.npy", size=16, progress=False)) == 2 * (COUNT - 1)
 
 
 def test_degraded_patches_are_told_by_their_headers(root):

@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+from restorekit.models import load_checkpoint
+
 EXAMPLE = Path(__file__).parents[2] / "examples" / "01_restore_photo.py"
 
 
@@ -36,10 +38,11 @@ def test_the_main_job_beats_bicubic_on_a_photograph_that_it_never_saw(tmp_path):
         assert len(picture.convert("L").resize((200, 150)).getcolors()) > 100  # not blank
 
 
-def test_the_picture_goes_where_it_is_told_to(tmp_path):
-    done = _run(tmp_path, "--steps", "2", "--out", "here.png")
+def test_the_picture_and_the_network_go_where_they_are_told_to(tmp_path):
+    done = _run(tmp_path, "--steps", "2", "--out", "here.png", "--weights", "net.safetensors")
     assert done.returncode == 0, done.stderr
-    assert [path.name for path in tmp_path.iterdir()] == ["here.png"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["here.png", "net.safetensors"]
+    assert load_checkpoint(tmp_path / "net.safetensors").scales == (2,)
 
 
 def test_no_steps_are_refused(tmp_path):

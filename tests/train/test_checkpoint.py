@@ -11,7 +11,7 @@ import pytest
 import torch
 from torch import nn
 
-from restorekit.train.checkpoint import Checkpoints, State
+from restorekit.train.checkpoint import Checkpoints, State, stage_path
 from restorekit.train.ema import Ema
 
 
@@ -207,6 +207,15 @@ def test_a_failed_first_write_leaves_nothing(path, monkeypatch):
     assert list(path.parent.iterdir()) == []
 
 
+def test_a_folder_that_went_away_is_told(tmp_path):
+    path = tmp_path / "gone" / "run.pt"
+    path.parent.mkdir()
+    checkpoints = Checkpoints(path, 1, _settings)
+    path.parent.rmdir()
+    with pytest.raises(OSError, match=r"^the state after 2 steps could not be written to .*gone does not exist"):
+        checkpoints.save(_trained())
+
+
 def test_what_is_no_matter_of_the_disk_is_not_taken_for_one(path, saved, monkeypatch):
     def broken(content, file):
         raise RuntimeError("the GPU is gone")
@@ -266,6 +275,14 @@ def test_a_full_disk_is_told(path):
     done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
     assert done.returncode == 0, done.stderr
     assert UNWRITTEN.format(1, path, "No space left on device") in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("checkpoint", "stage"),
+    [("a/run.pt", "a/run.stage1.pt"), ("run.v2.pt", "run.v2.stage1.pt"), ("run", "run.stage1"), (None, None)],
+)
+def test_each_stage_has_a_file_of_its_own(checkpoint, stage):
+    assert stage_path(checkpoint, 1) == (None if stage is None else Path(stage))
 
 
 def test_the_folder_must_exist(path):

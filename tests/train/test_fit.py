@@ -1,7 +1,9 @@
 """A run as a whole: exact resume, seeds, the model's device and mode, signals, bad input, two processes."""
 
 import json
+import multiprocessing
 import os
+import runpy
 import signal
 import subprocess
 import sys
@@ -18,6 +20,7 @@ from restorekit.models import carn_m
 from restorekit.train import fit, halve_every, supervised
 
 STEPS = 10
+CASES = ("none", "blend", "heads", "parts", "keyed", "turns")
 TWO_PROCESSES = """
 import json, os, sys, torch
 from torch import nn
@@ -56,24 +59,35 @@ class Contest(Turns):
             yield "model", (out - hq).abs().mean() - 0.01 * judge(out - hq).mean()
 
 
-if __name__ == "__main__":
-    out, case = sys.argv[1:]
+def run(case, checkpoint, rank=0):
     generator = torch.Generator().manual_seed(0)
     pairs = [(x, 1 - x) for x in torch.rand(21, 3, 8, 8, generator=generator)]
-    torch.manual_seed(int(os.environ.get("RANK", 0)))  # the first process' weights count
-    model = nn.Sequential(nn.Conv2d(3, 8, 3, padding=1), nn.ReLU(), nn.Conv2d(8, 3, 3, padding=1))
-    if case == "heads":
-        model = Heads()
-    if case == "keyed":
-        model, pairs = Scaled(3, 3, 3, padding=1), {1: pairs[:10], 2: pairs[10:]}
-    step = supervised(augment=blend if case == "blend" else None, micro_batch=1 if case == "parts" else None)
-    result = fit(model, pairs, steps=50, batch_size=4, learning_rate=1e-2, step=Contest() if case == "turns" else step,
-                 ema_decay=0.9, clip_norm=0.5, accumulate=2 if case == "keyed" else 1,
-                 find_unused_parameters=case == "heads", checkpoint=out + ".pt", progress=False)
-    if os.environ.get("RANK", "0") == "0":
-        with open(out, "w") as file:
-            weight = next(model.parameters()).detach().sum().item()
-            json.dump([int(os.environ.get("WORLD_SIZE", 1)), result.losses, weight], file)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(rank)  # the first process' weights count
+        step = Contest() if case == "turns" else supervised(
+            augment=blend if case == "blend" else None, micro_batch=1 if case == "parts" else None
+        )
+        model = nn.Sequential(nn.Conv2d(3, 8, 3, padding=1), nn.ReLU(), nn.Conv2d(8, 3, 3, padding=1))
+        if case == "heads":
+            model = Heads()
+        if case == "norm":
+            model = nn.Sequential(model, nn.BatchNorm2d(3))
+        if case == "keyed":
+            model, pairs = Scaled(3, 3, 3, padding=1), {1: pairs[:10], 2: pairs[10:]}
+    result = fit(model, pairs, steps=50, batch_size=4, learning_rate=1e-2, step=step, ema_decay=0.9, clip_norm=0.5,
+                 accumulate=2 if case == "keyed" else 1, find_unused_parameters=case == "heads",
+                 checkpoint=checkpoint, progress=False)
+    kept = [value.double().sum().item() for net in (model, result.ema) for value in net.state_dict().values()]
+    return result.losses, next(model.parameters()).detach().sum().item(), kept
+
+
+if __name__ == "__main__":
+    folder, *cases = sys.argv[1:]
+    rank = int(os.environ["RANK"])
+    for case in cases:
+        found = run(case, os.path.join(folder, case + ".pt"), rank)
+        with open(os.path.join(folder, f"{case}.{rank}.json"), "w") as file:
+            json.dump([int(os.environ["WORLD_SIZE"]), *found], file)
 """
 
 
@@ -227,6 +241,38 @@ def test_a_signal_writes_a_checkpoint_to_go_on_from(make_model, pairs, tmp_path,
     assert _same(_weights(again), _weights(model))
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells workers who sent a signal")
+def test_a_signal_to_the_whole_group_lets_the_step_end_too(make_model, pairs, tmp_path):
+    path, model, again = tmp_path / "run.pt", make_model(), make_model()
+    expected = _run(model, pairs, steps=40)
+    count, plain = iter(range(100)), supervised(augment=_shift)
+
+    def step(model, batch, generator):
+        if next(count) == 5:  # as timeout, launchers and schedulers do: by another process, to all, the workers first
+            group = [*(str(worker.pid) for worker in multiprocessing.active_children()), str(os.getpid())]
+            assert len(group) == 3
+            subprocess.run(["kill", "-TERM", *group], check=True)
+        return plain(model, batch, generator)
+
+    with pytest.raises(SystemExit):
+        _run(again, pairs, steps=40, step=step, checkpoint=path, workers=2)
+    assert len(torch.load(path, weights_only=True)["losses"]) == 6
+    assert _run(again, pairs, steps=40, checkpoint=path).losses == expected.losses
+
+
+def test_a_signal_while_the_last_checkpoint_is_written_is_not_lost(make_model, pairs, tmp_path, monkeypatch):
+    save = torch.save
+
+    def signalled(*arguments):
+        signal.raise_signal(signal.SIGINT)
+        save(*arguments)
+
+    monkeypatch.setattr(torch, "save", signalled)
+    with pytest.raises(KeyboardInterrupt, match="stopped when all was done"):
+        _run(make_model(), pairs, checkpoint=tmp_path / "run.pt")
+    assert len(torch.load(tmp_path / "run.pt", weights_only=True)["losses"]) == STEPS
+
+
 def test_ctrl_c_says_where_to_go_on(make_model, pairs, tmp_path):
     with pytest.raises(KeyboardInterrupt, match=r"stopped after 3 of 10 steps; the same call goes on from .*run.pt"):
         _run(make_model(), pairs, step=_signalled(signal.SIGINT, at=2), checkpoint=tmp_path / "run.pt")
@@ -300,25 +346,41 @@ def test_processes_that_know_nothing_of_each_other_are_refused(make_model, pairs
         _run(make_model(), pairs)
 
 
-def _launch(script, out, case, *, processes):
-    launcher = [sys.executable, "-m", "accelerate.commands.launch", "--multi_gpu", "--num_processes", str(processes)]
+@pytest.fixture(scope="module")
+def two_processes(tmp_path_factory):
+    """The folder with what two processes made of all cases, one after the other, and the function that makes one."""
+    folder = tmp_path_factory.mktemp("two")
+    script = folder / "script.py"
+    script.write_text(TWO_PROCESSES)
+    launcher = [sys.executable, "-m", "accelerate.commands.launch", "--multi_gpu", "--num_processes", "2"]
     launcher += ["--num_machines", "1", "--mixed_precision", "no", "--dynamo_backend", "no", "--main_process_port", "0"]
-    alone = [sys.executable]
     environment = {**os.environ, "ACCELERATE_USE_CPU": "1", "OMP_NUM_THREADS": "1", "PYTHONWARNINGS": "default"}
-    command = [*(launcher if processes > 1 else alone), str(script), str(out), case]
+    command = [*launcher, str(script), str(folder), *CASES, "norm"]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=300, check=False)
     assert done.returncode == 0, done.stderr
-    return json.loads(out.read_text())
+    return folder, runpy.run_path(str(script))["run"]
 
 
-@pytest.mark.parametrize("case", ["none", "blend", "heads", "parts", "keyed", "turns"])
-def test_two_processes_follow_the_curve_of_one(tmp_path, case):
-    script = tmp_path / "script.py"
-    script.write_text(TWO_PROCESSES)
-    ranks, losses, weight = _launch(script, tmp_path / "one.json", case, processes=1)
-    two_ranks, two_losses, two_weight = _launch(script, tmp_path / "two.json", case, processes=2)
-    assert (ranks, two_ranks) == (1, 2)
+@pytest.mark.parametrize("case", CASES)
+def test_two_processes_follow_the_curve_of_one(two_processes, tmp_path, case):
+    folder, run = two_processes
+    losses, weight, _ = run(case, tmp_path / "run.pt")
+    ranks, two_losses, two_weight, _ = json.loads((folder / f"{case}.0.json").read_text())
+    assert ranks == 2
     assert two_losses == pytest.approx(losses, abs=1e-6)
     assert two_weight == pytest.approx(weight, abs=1e-4)
-    assert sorted(file.name for file in tmp_path.glob("*.pt")) == ["one.json.pt", "two.json.pt"]
     assert losses[-1] < 0.5 * losses[0]
+
+
+@pytest.mark.parametrize("case", [*CASES, "norm"])
+def test_two_processes_end_with_the_same_weights_and_statistics(two_processes, case):
+    first, second = (json.loads((two_processes[0] / f"{case}.{rank}.json").read_text()) for rank in (0, 1))
+    assert first == second
+
+
+def test_two_processes_leave_nothing_lying_about(two_processes):
+    files = {file.name for file in two_processes[0].iterdir()}
+    assert files == {
+        "script.py",
+        *(f"{case}.{kind}" for case in (*CASES, "norm") for kind in ("pt", "0.json", "1.json")),
+    }

@@ -152,6 +152,34 @@ def test_a_step_must_return_a_scalar_tensor(loss, got):
         _fit(Slope(), step=lambda model, batch, generator: loss)
 
 
+def test_a_loss_without_a_graph_is_told():
+    with pytest.raises(ValueError, match="loss of the model depends on no weight that trains"):
+        _fit(Slope(), step=lambda model, batch, generator: model(batch[0]).detach().mean())
+
+
+def test_a_mask_may_hold_infinity(tmp_path):
+    model = Slope()
+    model.register_buffer("mask", torch.full((2, 2), -math.inf).triu(1))
+    assert _fit(model, step=_linear, checkpoint=tmp_path / "run.pt").steps == 5
+    model.mask[0, 0] = math.nan
+    with pytest.raises(FloatingPointError, match="weight is not finite after step 5"):
+        _fit(model, step=_linear, steps=6, checkpoint=tmp_path / "other.pt")
+
+
+@pytest.mark.parametrize("factor", [-0.1, math.nan, math.inf])
+def test_a_schedule_must_not_turn_back(factor):
+    with pytest.raises(ValueError, match=r"factors of at least 0, got \S+ for step 2"):
+        _fit(Slope(), step=_linear, schedule=lambda step: factor if step == 2 else 1.0)
+
+
+def test_a_group_of_rate_zero_stays():
+    model = nn.Sequential(nn.Linear(1, 1), nn.Linear(1, 1))
+    before = [parameter.detach().clone() for parameter in model.parameters()]
+    _fit(model, step=_mean, rate_factors={"0.": 0.0})
+    moved = [not torch.equal(now, then) for now, then in zip(model.parameters(), before, strict=True)]
+    assert moved == [False, False, True, True]
+
+
 def test_the_bar_shows_loss_and_learning_rate(capsys):
     _fit(Slope(), step=_linear, schedule=halve_every(4), progress=True)
     shown = capsys.readouterr().err
@@ -234,6 +262,30 @@ def test_an_adaptive_schedule_slows_down_and_ends_the_run(tmp_path):
     assert torch.equal(twin.weight, model.weight)
     finished, _ = run(50, "whole.pt")
     assert finished.losses == result.losses
+
+
+def test_an_adaptive_schedule_may_end_before_the_first_step(tmp_path):
+    class Never(Adaptive):
+        def factor(self, step, measured):
+            return 0.0
+
+    options = {"measure": lambda model: 0.0, "schedule": Never(), "checkpoint": tmp_path / "run.pt"}
+    for _ in range(2):
+        result = _fit(Slope(), step=_linear, **options)
+        assert (result.losses, result.measured) == ((), ())
+
+
+def test_what_a_measurement_draws_changes_no_step():
+    def measure(model):
+        return float(torch.rand(()))
+
+    def step(model, batch, generator):
+        return _linear(model, batch, generator) + torch.rand(())
+
+    plain = _fit(Slope(), step=step)
+    measured = _fit(Slope(), step=step, measure=measure, measure_every=2)
+    assert measured.losses == plain.losses
+    assert len(set(measured.measured)) == 3
 
 
 def test_a_measurement_that_is_not_finite_stops():

@@ -111,6 +111,40 @@ def test_gradients_of_one_turn_do_not_reach_the_next():
     assert all(torch.equal(value, before[name]) for name, value in judge.state_dict().items())
 
 
+@pytest.mark.parametrize("accumulate", [1, 2])
+def test_an_error_while_a_network_is_frozen_lets_it_learn_again(accumulate):
+    class Torn(Contest):
+        def turns(self, model, partners, batch, generator):
+            yield "judge", partners["judge"](batch).mean()
+            with frozen(partners["judge"]) as judge:
+                yield "model", judge(model(batch)).mean().detach()  # what the loop cannot go on from
+
+    model, judge = _networks()
+    try:
+        _fit(model, Torn(judge), accumulate=accumulate)
+    except ValueError:  # the traceback, and with it all that was under way, is still alive here
+        assert all(parameter.requires_grad for parameter in judge.parameters())
+    else:
+        pytest.fail("a loss without a graph must be refused")
+
+
+def test_two_partners_learn_too():
+    class Pair(Turns):
+        def __init__(self, first, second):
+            self.partners = {"first": Partner(first), "second": Partner(second, 0.1)}
+
+        def turns(self, model, partners, batch, generator):
+            for name, network in (*partners.items(), ("model", model)):
+                yield name, network(batch).square().mean()
+
+    networks = [nn.Linear(3, 1, bias=False) for _ in range(3)]
+    before = [network.weight.detach().clone() for network in networks]
+    result = _fit(networks[0], Pair(*networks[1:]), steps=1)
+    moved = [(network.weight - then).abs().max().item() for network, then in zip(networks, before, strict=True)]
+    assert moved == pytest.approx([0.02, 0.02, 0.1], rel=1e-3)
+    assert {name: len(losses) for name, losses in result.partner_losses.items()} == {"first": 1, "second": 1}
+
+
 @pytest.mark.parametrize("stop", [1, 4, 8])
 def test_a_resumed_run_ends_with_the_same_bits(tmp_path, stop):
     model, judge = _networks()
@@ -169,6 +203,16 @@ def test_every_network_must_have_a_turn(order, message):
         _fit(model, Contest(judge, order=order))
 
 
+def test_a_turn_must_say_whose_it_is():
+    class Nameless(Contest):
+        def turns(self, model, partners, batch, generator):
+            yield model(batch).mean()
+
+    model, judge = _networks()
+    with pytest.raises(TypeError, match="must yield whose turn it is and the loss, got Tensor"):
+        _fit(model, Nameless(judge))
+
+
 def test_a_turn_must_be_somebodys():
     class Stranger(Contest):
         def turns(self, model, partners, batch, generator):
@@ -185,6 +229,10 @@ def test_a_turn_must_be_somebodys():
         (lambda step: step.partners.update(model=Partner(nn.Linear(1, 1))), "must not be called 'model'"),
         (lambda step: step.partners.update(judge=Partner(nn.Tanh())), "Tanh has no parameter with requires_grad"),
         (lambda step: step.partners.update(judge=Partner(nn.Linear(1, 1), -1.0)), "learning_rate of 'judge'"),
+        (
+            lambda step: step.partners.update(other=Partner(step.partners["judge"].module[2])),
+            "weight of the other is trained by the judge already",
+        ),
     ],
 )
 def test_bad_partners_are_named(change, message):

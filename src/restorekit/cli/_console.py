@@ -5,13 +5,16 @@ import os
 import re
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
-
-if TYPE_CHECKING:
-    import torch
+from typing import Any, Literal
 
 _NUMBER = r"[-+]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:e[-+]?[0-9]+)?"
-DTYPES = ("float32", "bfloat16")
+
+
+def open_streams() -> None:
+    """Give what is written somewhere to go if the shell closed its stream, as by ``>&-``."""
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:
+            setattr(sys, name, Path(os.devnull).open("w", encoding="utf-8"))  # noqa: SIM115, as long as the process
 
 
 def say(text: str) -> None:
@@ -46,6 +49,13 @@ def shows_progress(quiet: bool) -> bool:
     return not quiet and sys.stderr.isatty()
 
 
+def path(text: str) -> Path:
+    """A path; not that of the folder where one is for no text, as of a variable of the shell that is not set."""
+    if not text:
+        raise argparse.ArgumentTypeError("expected a path, got no text")
+    return Path(text)
+
+
 def existing(path: Path) -> Path:
     """Require something at a path that is read."""
     if not path.exists():
@@ -61,6 +71,12 @@ def free(path: Path, overwrite: bool) -> None:
         raise ValueError(f"the folder {path.parent} does not exist; make it first")
     if path.exists() and not overwrite:
         raise ValueError(f"{path} exists; --overwrite replaces it")
+
+
+def fillable(path: Path) -> None:
+    """Require a place where a folder can be."""
+    if path.exists() and not path.is_dir():
+        raise ValueError(f"{path} is a file; name a folder")
 
 
 def value(text: str) -> Any:
@@ -105,10 +121,25 @@ def add_running(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--tile", type=number_or_auto, metavar="N|auto", help="side of tiles in px, to bound memory")
     parser.add_argument("--device", help="where to compute, such as cpu or cuda (default: cpu)")
-    parser.add_argument("--dtype", choices=DTYPES, help="type to compute in (default: that of the network)")
+    parser.add_argument(
+        "--dtype", choices=("float32", "bfloat16"), help="type to compute in (default: that of the network)"
+    )
 
 
-def device(name: str | None) -> str | None:
+def running(options: argparse.Namespace) -> dict[str, Any]:
+    """What the options of ``add_running`` mean to the functions that run a network."""
+    import torch  # noqa: PLC0415
+
+    return {
+        "self_ensemble": options.self_ensemble,
+        "tile": options.tile,
+        "device": _device(options.device),
+        "dtype": options.dtype and getattr(torch, options.dtype),
+        "progress": shows_progress(options.quiet),
+    }
+
+
+def _device(name: str | None) -> str | None:
     """Require a device that this machine has."""
     import torch  # noqa: PLC0415
 
@@ -119,10 +150,3 @@ def device(name: str | None) -> str | None:
             reason = next(iter(told(error).splitlines()), "")
             raise ValueError(f"--device {name}: not to be had here ({reason}); see restorekit info") from error
     return name
-
-
-def dtype(name: str | None) -> "torch.dtype | None":
-    """The type of that name."""
-    import torch  # noqa: PLC0415
-
-    return None if name is None else {"float32": torch.float32, "bfloat16": torch.bfloat16}[name]

@@ -7,12 +7,11 @@ from typing import NoReturn, final
 
 from restorekit import __version__
 from restorekit.cli import degrade, evaluate, info, restore
-from restorekit.cli._console import complain, hush, told
+from restorekit.cli._console import complain, hush, open_streams, told
 
-_EPILOG = """"restorekit COMMAND --help" tells more.
-
-Exit codes: 0 done; 1 some pictures failed, the others are done; 2 wrong use or input; 130 stopped by Ctrl-C. Files
-appear complete or not at all, and none is replaced without --overwrite."""
+_EPILOG = """Exit codes: 0 done; 1 some pictures failed, the others are done; 2 wrong use or input; 130 stopped by
+Ctrl-C. Files appear complete or not at all, and none is replaced without --overwrite. "restorekit COMMAND --help" tells
+more."""
 
 # What wrong input and a failing machine raise; anything else is a bug, whose traceback is worth showing.
 _EXPECTED = (ValueError, TypeError, OSError, ArithmeticError, MemoryError, RuntimeError)
@@ -33,6 +32,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         restorekit ...
         0
     """
+    open_streams()
     try:
         code = _run(argv)
         sys.stdout.flush()  # here, where an error can still be told
@@ -71,7 +71,6 @@ def _parser() -> argparse.ArgumentParser:
         prog="restorekit",
         description="Restore pictures, measure networks, make degraded pictures.",
         epilog=_EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
     parser.add_argument("--version", action="version", version=f"restorekit {__version__}")

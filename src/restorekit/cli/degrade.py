@@ -4,8 +4,10 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from tqdm import tqdm
+
 import restorekit
-from restorekit.cli._console import existing, free, say, shows_progress, whole_number
+from restorekit.cli._console import complain, existing, fillable, free, path, say, shows_progress, told, whole_number
 from restorekit.cli.recipes import listing, parse_recipe
 
 if TYPE_CHECKING:
@@ -14,8 +16,8 @@ if TYPE_CHECKING:
 
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Add the options of ``restorekit degrade``."""
-    parser.add_argument("source", type=Path, nargs="?", metavar="IN", help="a picture, or a folder of pictures")
-    parser.add_argument("-o", "--output", type=Path, metavar="OUT", help="picture to write, or folder to fill")
+    parser.add_argument("source", type=path, nargs="?", metavar="IN", help="a picture, or a folder of pictures")
+    parser.add_argument("-o", "--output", type=path, metavar="OUT", help="picture to write, or folder to fill")
     parser.add_argument("--recipe", help="what to do, such as jpeg:10 or shdd:moderate; --list shows all")
     parser.add_argument("--list", action="store_true", help="show what recipes are made of, and stop")
     parser.add_argument("--seed", type=_seed, default=0, metavar="N", help="of all draws (default: 0)")
@@ -28,7 +30,8 @@ def run(options: argparse.Namespace) -> int:
     """Degrade a picture, or all pictures of a folder.
 
     The same seed gives the same pictures. A folder is filled with lq/NAME_0.png and so on, and manifest.jsonl, which
-    tells what was done to each; the same command goes on where it was stopped.
+    tells what was done to each; the same command goes on where it was stopped. Pictures that cannot be read are left
+    out.
     """
     if options.list:
         say(listing())
@@ -39,10 +42,7 @@ def run(options: argparse.Namespace) -> int:
     existing(options.source)
     composition, scale = parse_recipe(options.recipe)
     make = _folder if options.source.is_dir() else _file
-    report = make(options, composition, scale)
-    if not options.quiet:
-        say(report)
-    return 0
+    return make(options, composition, scale)
 
 
 def _seed(text: str) -> int:
@@ -51,7 +51,7 @@ def _seed(text: str) -> int:
     return int(text)
 
 
-def _file(options: argparse.Namespace, composition: "restorekit.degrade.Composition", scale: int) -> str:
+def _file(options: argparse.Namespace, composition: "restorekit.degrade.Composition", scale: int) -> int:
     source, target = options.source, options.output
     if options.variants != 1:
         raise ValueError("--variants is for folders; for another version of one picture take another --seed")
@@ -64,7 +64,9 @@ def _file(options: argparse.Namespace, composition: "restorekit.degrade.Composit
     except ValueError as error:
         raise ValueError(f"{source}: {str(error).removeprefix('picture 0: ')}") from error
     restorekit.image.write_image(target, lq)
-    return f"{target}: {lq.shape[-1]} x {lq.shape[-2]} pixels"
+    if not options.quiet:
+        say(f"{target}: {lq.shape[-1]} x {lq.shape[-2]} pixels")
+    return 0
 
 
 def _colour(x: "Tensor", source: Path) -> "Tensor":
@@ -73,14 +75,41 @@ def _colour(x: "Tensor", source: Path) -> "Tensor":
     return x.expand(-1, 3, -1, -1)[0]
 
 
-def _folder(options: argparse.Namespace, composition: "restorekit.degrade.Composition", scale: int) -> str:
+def _folder(options: argparse.Namespace, composition: "restorekit.degrade.Composition", scale: int) -> int:
+    fillable(options.output)
+    progress = shows_progress(options.quiet)
+    pictures, left_out = _readable(options.source, progress)
     written = restorekit.data.write_degraded(
-        restorekit.data.ImageFolder(options.source, recursive=True),
+        pictures,
         composition,
         options.output,
         variants=options.variants,
         seed=options.seed,
         scale=scale,
-        progress=shows_progress(options.quiet),
+        progress=progress,
     )
-    return f"{options.output}: {len(written)} pictures in lq, what was done to each in manifest.jsonl"
+    if not options.quiet:
+        rest = f"; {left_out} left out" if left_out else ""
+        say(f"{options.output}: {len(written)} pictures in lq, what was done to each in manifest.jsonl{rest}")
+    return 1 if left_out else 0
+
+
+def _readable(folder: Path, progress: bool) -> "tuple[restorekit.data.ImageFolder, int]":
+    """The pictures of a folder that can be read, and how many cannot.
+
+    All are decoded before the first is written: which pictures a set is made of is settled when it is begun.
+    """
+    pictures = restorekit.data.ImageFolder(folder, recursive=True)
+    whole = []
+    for index, picture in enumerate(tqdm(pictures.paths, desc="read", unit="picture", disable=not progress)):
+        try:
+            pictures.read(index)
+        except (ValueError, OSError) as error:
+            complain(f"left out: {told(error)}")
+        else:
+            whole.append(picture)
+    if not whole:
+        raise ValueError(f"none of the {len(pictures)} pictures of {folder} can be read")
+    left_out = len(pictures) - len(whole)
+    pictures.paths = tuple(whole)
+    return pictures, left_out

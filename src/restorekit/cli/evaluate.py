@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import restorekit
-from restorekit.cli._console import add_running, device, dtype, existing, free, say, shows_progress
+from restorekit.cli._console import add_running, existing, fillable, free, path, running, say
 from restorekit.cli.networks import add_options as add_network_options
 from restorekit.cli.networks import open_network, pick_scale
 
@@ -16,14 +16,14 @@ if TYPE_CHECKING:
 
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Add the options of ``restorekit evaluate``."""
-    parser.add_argument("folder", type=Path, metavar="FOLDER", help="true pictures, or HR/ and LRbicxN/ with pictures")
+    parser.add_argument("folder", type=path, metavar="FOLDER", help="true pictures, or HR/ and LRbicxN/ with pictures")
     add_network_options(parser)
     add_running(parser)
-    parser.add_argument("--lq", type=Path, metavar="FOLDER", help="degraded pictures, by the names of the true ones")
+    parser.add_argument("--lq", type=path, metavar="FOLDER", help="degraded pictures, by the names of the true ones")
     parser.add_argument("--protocol", default="sr-y", help="how pictures are compared (default: sr-y)")
     parser.add_argument("--bicubic", action="store_true", help="add the mean of bicubic interpolation")
-    parser.add_argument("--json", type=Path, metavar="OUT", help="write everything to a JSON file, too")
-    parser.add_argument("--keep-pictures", type=Path, metavar="DIR", help="write the restored pictures to a folder")
+    parser.add_argument("--json", type=path, metavar="OUT", help="write everything to a JSON file, too")
+    parser.add_argument("--keep-pictures", type=path, metavar="DIR", help="write the restored pictures to a folder")
     parser.add_argument("--overwrite", action="store_true", help="replace the JSON file and the pictures")
     parser.add_argument("--quiet", action="store_true", help="no progress bar")
 
@@ -43,12 +43,8 @@ def run(options: argparse.Namespace) -> int:
         pairs,
         scale=scale,
         protocol=options.protocol,
-        tile=options.tile,
-        self_ensemble=options.self_ensemble,
-        device=device(options.device),
-        dtype=dtype(options.dtype),
         keep_pictures=options.keep_pictures,
-        progress=shows_progress(options.quiet),
+        **running(options),
     )
     if options.json is not None:
         found.to_json(options.json)
@@ -62,7 +58,10 @@ def _check_outputs(options: argparse.Namespace) -> None:
     if options.json is not None:
         free(options.json, options.overwrite)
     keep: Path | None = options.keep_pictures
-    if keep is not None and keep.is_dir() and any(keep.iterdir()) and not options.overwrite:
+    if keep is None:
+        return
+    fillable(keep)
+    if keep.is_dir() and any(keep.iterdir()) and not options.overwrite:
         raise ValueError(f"{keep} holds files; --overwrite replaces those of the same names")
 
 

@@ -26,6 +26,8 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     """Show what is installed, what a network costs, or what a file of weights holds."""
     about: str | None = options.about
+    if options.option and about not in restorekit.models.list_models():
+        raise ValueError("--option is for a network that is named, such as restorekit info carn --option channels=32")
     if about is None:
         lines = _installation()
     elif about in restorekit.models.list_models():

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import restorekit
-from restorekit.cli._console import existing, named_value, whole_number
+from restorekit.cli._console import existing, named_value, path, whole_number
 
 
 class Default(NamedTuple):
@@ -26,7 +26,7 @@ DEFAULTS: tuple[Default, ...] = ()
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Add the options that choose a network."""
     group = parser.add_argument_group("the network")
-    group.add_argument("--weights", type=Path, metavar="FILE", help="a checkpoint: of this library, or as published")
+    group.add_argument("--weights", type=path, metavar="FILE", help="a checkpoint: of this library, or as published")
     group.add_argument("--model", metavar="NAME", help="where the file does not tell which; see restorekit info")
     group.add_argument("--scale", type=whole_number, metavar="N", help="how many times to enlarge")
     add_option(group)
@@ -36,7 +36,7 @@ def add_option(parser: argparse._ActionsContainer) -> None:
     """Add the options of a network that have no flag of their own."""
     parser.add_argument(
         "--option", type=named_value, action="append", default=[], metavar="NAME=VALUE",
-        help="one more option of --model, such as channels=32; may be repeated",
+        help="of the network that is named, such as channels=32; may be repeated",
     )  # fmt: skip
 
 
@@ -54,12 +54,18 @@ def open_network(options: argparse.Namespace) -> "restorekit.models.Restorer":
         raise ValueError("--option is for a network that --model names and --weights fills; give both")
     if options.weights is None:
         chosen = _choose(task, model, options.scale)
-        return _named(chosen.model, chosen.scale, chosen.weights, {})
+        return _named(chosen.model, chosen.scale, chosen.weights, {}).eval()
     if task is not None:
         raise ValueError("--task picks among the weights that come with the library; leave it or --weights out")
-    path = existing(options.weights)
-    net = _recognised(path) if model is None else _named(model, options.scale, path, dict(options.option))
-    _check_numbers(net, path)
+    file = existing(options.weights)
+    try:
+        net = _recognised(file) if model is None else _named(model, options.scale, file, dict(options.option))
+    except ValueError as error:
+        if "models.load_" not in str(error):  # the call that would help, which the command line has words for
+            raise
+        words = "--model NAME, with --scale where it enlarges" if model is None else "leave --model out"
+        raise ValueError(f"{error} (on the command line: {words})") from error
+    _check_numbers(net, file)
     return net.eval()
 
 
@@ -98,12 +104,7 @@ def _choose(task: str | None, model: str | None, scale: int | None) -> Default:
 
 
 def _recognised(path: Path) -> "restorekit.models.Restorer":
-    try:
-        net = restorekit.models.load_checkpoint(path)
-    except ValueError as error:
-        if "models.load_" not in str(error):  # which names the call that would help
-            raise
-        raise ValueError(f"{error} (on the command line: --model NAME, with --scale where it enlarges)") from error
+    net = restorekit.models.load_checkpoint(path)
     if net.config.get("stage") == 1 and net.config.get("degradation", "") is None:
         raise ValueError(f"{path} must be told the degradation, such as --model idr --option degradation=noise")
     return net
@@ -121,12 +122,7 @@ def _named(
         raise ValueError(f"{name} keeps the size of a picture; leave --scale {scale} out")
     if scale is not None and takes_scale(name):
         options = {"scale": scale, **options}
-    try:
-        return restorekit.models.create_model(name, weights=weights, **options)
-    except ValueError as error:
-        if "models.load_" not in str(error):
-            raise
-        raise ValueError(f"{error} (on the command line: leave --model out)") from error
+    return restorekit.models.create_model(name, weights=weights, **options)
 
 
 def _check_numbers(net: "restorekit.models.Restorer", path: Path) -> None:

@@ -115,30 +115,29 @@ def _distortion(
     if name == "gaussian_noise":
         if "variance" in options:
             raise ValueError("the level is sigma of 255 here; leave variance out")
-        if not all(0 <= end <= 255 for end in (law if isinstance(law, tuple) else (law,))):
+        if not all(0 <= end <= 255 for end in law):
             raise ValueError(f"the level is sigma of 255, from 0 to 255, got {text}")
-        law = tuple(end / 255 for end in law) if isinstance(law, tuple) else law / 255
-    made = restorekit.degrade.Distortion(name, law, options=options or None, decimals=_decimals(name, law))
+        law = [end / 255 for end in law]
+    drawn = len(law) == 2
+    made = restorekit.degrade.Distortion(
+        name, tuple(law) if drawn else law[0], options=options or None, decimals=0 if drawn and name in _WHOLE else None
+    )
     return made, _shrink(name, law)
 
 
-def _decimals(name: str, law: float | tuple[float, ...]) -> int | None:
-    return 0 if name in _WHOLE and isinstance(law, tuple) else None
-
-
-def _shrink(name: str, law: float | tuple[float, ...]) -> Fraction:
+def _shrink(name: str, law: list[float]) -> Fraction:
     """How many times smaller a picture gets."""
     if name not in {"downscale", "resample"}:
         return Fraction(1)
-    if isinstance(law, tuple):
+    if len(law) == 2:
         raise ValueError("a size that is drawn would not fit its clean picture; give one number")
-    factor = Fraction(law).limit_denominator(1000)
+    factor = Fraction(law[0]).limit_denominator(1000)
     return factor if name == "downscale" else 1 / factor
 
 
-def _law(text: str) -> Any:
+def _law(text: str) -> list[Any]:
     """A number, or the two ends of a range."""
     ends = [value(end) for end in text.split("..")]
     if len(ends) > 2 or any(isinstance(end, str | bool) or end is None for end in ends):
         raise ValueError(f"the level must be a number or LOW..HIGH, got {text!r}")
-    return ends[0] if len(ends) == 1 else tuple(ends)
+    return ends

@@ -5,16 +5,16 @@ import warnings
 from pathlib import Path
 
 import restorekit
-from restorekit.cli._console import add_running, complain, device, dtype, existing, free, say, shows_progress
+from restorekit.cli._console import add_running, complain, existing, free, path, running, say
 from restorekit.cli.networks import add_options as add_network_options
 from restorekit.cli.networks import open_network, pick_scale
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Add the options of ``restorekit restore``."""
-    parser.add_argument("source", type=Path, metavar="IN", help="a picture, or a folder of pictures")
+    parser.add_argument("source", type=path, metavar="IN", help="a picture, or a folder of pictures")
     parser.add_argument(
-        "-o", "--output", type=Path, metavar="OUT", help="picture or folder to write (default: beside IN, as IN_x4.png)"
+        "-o", "--output", type=path, metavar="OUT", help="picture or folder to write (default: beside IN, as IN_x4.png)"
     )
     add_network_options(parser)
     parser.add_argument("--task", help="which of the weights that come with the library, such as super-resolution")
@@ -56,12 +56,8 @@ def _file(
         source,
         target,
         scale=scale,
-        tile=options.tile or "auto",
-        self_ensemble=options.self_ensemble,
-        device=device(options.device),
-        dtype=dtype(options.dtype),
-        progress=shows_progress(options.quiet),
         overwrite=options.overwrite,
+        **running(options) | {"tile": options.tile or "auto"},
     )
     if not options.quiet:
         height, width = restorekit.image.picture_size(target)
@@ -73,9 +69,8 @@ def _folder(
     net: "restorekit.models.Restorer", source: Path, target: Path, scale: int, options: argparse.Namespace
 ) -> int:
     with warnings.catch_warnings():
-        warnings.filterwarnings(
-            "ignore", message=r"\d+ of \d+ pictures could not be restored"
-        )  # told below, all of them
+        told_below = r"\d+ of \d+ pictures could not be restored"
+        warnings.filterwarnings("ignore", message=told_below)
         result = restorekit.inference.restore_folder(
             net,
             source,
@@ -83,15 +78,11 @@ def _folder(
             existing="overwrite" if options.overwrite else "skip",
             strict=options.strict,
             scale=scale,
-            tile=options.tile,
-            self_ensemble=options.self_ensemble,
-            device=device(options.device),
-            dtype=dtype(options.dtype),
-            progress=shows_progress(options.quiet),
+            **running(options),
         )
-    for path, reason in result.failed.items():
-        complain(f"failed: {path}: {reason}")
+    for failed, reason in result.failed.items():
+        complain(f"failed: {failed}: {reason}")
     if not options.quiet:
-        done, there, failed = len(result.restored), len(result.skipped), len(result.failed)
-        say(f"{target}: {done} restored, {there} there already, {failed} failed")
+        done, there, not_done = map(len, (result.restored, result.skipped, result.failed))
+        say(f"{target}: {done} restored, {there} there already, {not_done} failed")
     return 1 if result.failed else 0

@@ -1,7 +1,9 @@
 """A damaged picture among thousands: told once, counted, and replaced by another one."""
 
+import hashlib
 import warnings
 from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
@@ -21,21 +23,31 @@ class MissingError(UnreadableError, FileNotFoundError):
 
 def read_file(path: Path, max_pixels: int) -> Pixels:
     """``read_image``, whose errors are told apart."""
-    return _told(path, read_image, max_pixels)
+    return _told(path, partial(read_image, max_pixels=max_pixels))
 
 
 def file_size(path: Path, max_pixels: int) -> tuple[int, int]:
     """``picture_size``, whose errors are told apart."""
-    return _told(path, picture_size, max_pixels)
+    return _told(path, partial(picture_size, max_pixels=max_pixels))
 
 
-def _told(path: Path, read: Callable[..., T], max_pixels: int) -> T:
+def _told(path: Path, read: Callable[[Path], T]) -> T:
     try:
-        return read(path, max_pixels=max_pixels)
+        return read(path)
     except ValueError as error:
         raise UnreadableError(str(error)) from error
     except FileNotFoundError as error:
         raise MissingError(f"{path}: no such file, or a link that leads nowhere") from error
+
+
+def file_digest(path: Path) -> str:
+    """Hash of what a file holds, to tell it from others."""
+    return _told(path, _digest)
+
+
+def _digest(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 class Unreadable:

@@ -264,11 +264,19 @@ def _bytes(x: Tensor) -> NDArray[np.uint8]:
 def _sources(pictures: Pictures) -> list[list[str | int]]:
     """What tells these pictures from others: names, sizes and times of files, or the values of a list."""
     if isinstance(pictures, Source):
-        stats = ((path, path.stat()) for path in pictures.files())
-        return [[str(path.absolute()), stat.st_size, stat.st_mtime_ns] for path, stat in stats]
+        return [[str(path.absolute()), *_stamp(path)] for path in pictures.files()]
     if not isinstance(pictures, (list, tuple)):
         raise TypeError(f"pictures must be a folder, a list or a tuple, got {type(pictures).__name__}")
     return [[f"picture {index}", _digest(item)] for index, item in enumerate(pictures)]
+
+
+def _stamp(path: Path) -> tuple[int, int]:
+    """Size and time of a file; of one that is gone, which reading finds out, what no file has."""
+    try:
+        stat = path.stat()
+    except FileNotFoundError:
+        return -1, -1
+    return stat.st_size, stat.st_mtime_ns
 
 
 def _digest(item: Picture | tuple[Picture, Picture]) -> str:

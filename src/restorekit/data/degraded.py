@@ -132,9 +132,9 @@ class DegradedFolder(Dataset[tuple[Any, ...]]):
 
     def __getitem__(self, index: int) -> tuple[Tensor, Tensor] | LabelledPair:
         index = check_index(index, len(self))
-        hq = to_tensor(self.clean(index))
+        which, clean = self._clean(index)
+        hq, name = to_tensor(clean), picture_name(self.pictures, which)
         generator = self._seeded(index, _DEGRADE)
-        name = picture_name(self.pictures, index // self.variants)
         try:
             with torch.no_grad():
                 made = self.composition(hq, generator=generator, return_recipe=self.labels)
@@ -153,7 +153,10 @@ class DegradedFolder(Dataset[tuple[Any, ...]]):
 
     def clean(self, index: int) -> Tensor:
         """The clean picture of item ``index`` as planes (3, H, W) of the type it was stored in, cut and turned."""
-        index = check_index(index, len(self))
+        return self._clean(check_index(index, len(self)))[1]
+
+    def _clean(self, index: int) -> tuple[int, Tensor]:
+        """The number of the picture that was taken, and what ``clean`` says."""
         which, x = self._unreadable.first(self._order(index), self._whole)
         self._check_size(picture_name(self.pictures, which), *x.shape[1:])
         if self.crop is not None:
@@ -163,7 +166,7 @@ class DegradedFolder(Dataset[tuple[Any, ...]]):
         if self.patch_size is not None:
             x, turn = self._patch(x, self.patch_size * self.scale, self._seeded(index, _PLACE))
         x = cut(x, self.scale, picture_name(self.pictures, which))
-        return dihedral(x, turn).contiguous()  # never the memory of the pictures, even for the identity
+        return which, dihedral(x, turn).contiguous()  # never the memory of the pictures, even for the identity
 
     def _patch(self, x: Tensor, size: int, generator: torch.Generator) -> tuple[Tensor, int]:
         ends = [side - size + 1 for side in x.shape[1:]]

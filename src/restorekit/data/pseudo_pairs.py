@@ -23,6 +23,7 @@ from restorekit.data._pictures import (
     read_picture,
     shrunk,
 )
+from restorekit.data._unreadable import file_digest
 from restorekit.data.folder import ImageFolder, as_pictures
 from restorekit.image.convert import to_image, to_tensor
 from restorekit.image.files import MAX_PIXELS, read_image, write_image
@@ -151,9 +152,7 @@ class PseudoPairs(Dataset[tuple[Tensor, Tensor]], Source):
         if not isinstance(self.pictures, ImageFolder):
             return f"{hashlib.sha256(self._noisy(index).tobytes()).hexdigest()}.png"
         path = self.pictures.paths[index]
-        with path.open("rb") as file:
-            digest = hashlib.file_digest(file, "sha256").hexdigest()
-        return f"{path.stem}-{digest[:16]}.png"
+        return f"{path.stem}-{file_digest(path)[:16]}.png"
 
     def _denoise(self, denoiser: Callable[[Tensor], Tensor], index: int) -> Array:
         array = self._noisy(index)

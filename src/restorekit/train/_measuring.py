@@ -18,8 +18,9 @@ def measured(measure: Callable[[nn.Module], float], state: State, number: int, a
     """Ask ``measure`` about the averaged model, or the model, as it is after step ``number``."""
     with evaluating(state.model if state.ema is None else state.ema.model) as model:
         value = float(measure(model))
-    here = torch.tensor([value], dtype=torch.float64, device=accelerator.device)
-    value = float(accelerator.gather(here)[0])  # that of the first process, so that all go the same way
+    if accelerator.num_processes > 1:  # that of the first process counts, so that all go the same way
+        here = torch.tensor([value], dtype=torch.float64, device=accelerator.device)
+        value = float(accelerator.gather(here)[0])
     if not math.isfinite(value):
         raise FloatingPointError(f"measure must return a finite number, got {value} after step {number} (from 0)")
     return value

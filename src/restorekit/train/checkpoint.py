@@ -85,7 +85,8 @@ class Checkpoints:
             cause = _system_error(error)
             if cause is None:
                 raise
-            raise OSError(cause.errno, self._unwritten(cause, state.step)) from error
+            message = self._unwritten(cause, state.step)
+            raise (OSError(message) if cause.errno is None else OSError(cause.errno, message)) from error
 
     def resume(self, state: State, *, steps: int) -> None:
         """Bring ``state`` to where the file left it; a damaged file or another run's is refused and changes nothing."""

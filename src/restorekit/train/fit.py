@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypedDict, cast
 
 import torch
-from torch import nn
+from torch import distributed, nn
 from torch.utils.data import DataLoader, Dataset
 
 from restorekit._check import check_integer
@@ -15,14 +15,14 @@ from restorekit._random import seeded
 from restorekit.train._launch import launched
 from restorekit.train._learner import check_factors, initial_state, lay_out_moments, learners
 from restorekit.train.checkpoint import Checkpoints, State
-from restorekit.train.interrupt import Interrupt, ignore_interrupt
+from restorekit.train.interrupt import Interrupt, heed_main_process
 from restorekit.train.keyed import Joined, Key, Pairs, collate, lengths
 from restorekit.train.loop import Loop
 from restorekit.train.order import Order
 from restorekit.train.plan import Measure, Plan
 from restorekit.train.schedule import Adaptive, Schedule, constant
 from restorekit.train.supervised import Step, supervised
-from restorekit.train.turns import Turns
+from restorekit.train.turns import MODEL, Turns
 
 if TYPE_CHECKING:
     from accelerate import Accelerator
@@ -135,7 +135,8 @@ def fit(
         weight_decay: Share of the weights that is added to their gradients, at least 0.
         clip_norm: Largest norm of the model's whole gradient; a longer one is shortened to it.
         accumulate: Parts in which each batch is taken, one after the other: the gradient is the mean over them, and
-            only one part's features are held. Pictures are augmented and mixed inside a part.
+            only one part's features are held (those of all parts in ``Turns``, from one turn to the next). Pictures are
+            augmented and mixed inside a part.
         ema_decay: Decay of the averaged model, in [0, 1]; None makes none.
         measure: ``(model) -> number``, asked now and then about the averaged model if there is one, else the model, in
             evaluation mode: PSNR on pictures that are kept out, say.
@@ -156,7 +157,8 @@ def fit(
 
     Raises:
         ImportError: If accelerate is not installed.
-        ValueError: If a setting is out of range, or the checkpoint is damaged or belongs to another run.
+        ValueError: If a setting is out of range, a loss depends on no weight, two networks train one weight, or the
+            checkpoint is damaged or belongs to another run.
         OSError: If the checkpoint's folder does not exist, or writing it fails; the file before stays.
         TypeError: If ``pairs`` has no length, or the step does not return a scalar tensor.
         RuntimeError: If processes were launched that know nothing of each other, or one of them died; then the first
@@ -171,15 +173,14 @@ def fit(
 
     Source: Adam's constants from Ahn et al., ECCV 2018, section 4.2; the average from Kingma and Ba, ICLR 2015, 7.2.
     """
-    _check_trainable(model)
     accelerator = launched(batch_size, accumulate, find_unused_parameters)
     bf16 = "bf16" if accelerator.mixed_precision == "bf16" else mixed_precision
     plan = Plan(
         steps, batch_size, supervised() if step is None else step, learning_rate, schedule, clip_norm, ema_decay, bf16,
         seed, rate_factors or {}, betas, weight_decay, accumulate, measure, measure_every,
     )  # fmt: skip
+    _check_turns(model, plan, accelerator)
     check_factors(model, plan.rate_factors)
-    _check_turns(plan, accelerator)
     path = None if checkpoint is None else Path(checkpoint)
     known = getattr(pairs, "fingerprint", None)
     checkpoints = Checkpoints(path, checkpoint_every, plan.settings(model, lengths(pairs), known))
@@ -205,6 +206,8 @@ def _run(
         batches = iter(_loader(pairs, plan, state.step, workers, accelerator))
         Loop(accelerator, networks, plan, checkpoints, interrupt, progress).run(state, batches)
         accelerator.wait_for_everyone()  # so that every process finds the checkpoint
+        averaged = [] if state.ema is None else [state.ema.model]
+        _share_buffers(*(learner.module for learner in networks.values()), *averaged)
     return FitResult(
         losses=tuple(state.losses),
         ema=None if state.ema is None else state.ema.model.to(_device(model)),
@@ -218,9 +221,21 @@ def _check_trainable(model: nn.Module) -> None:
         raise ValueError(f"{type(model).__name__} has no parameter with requires_grad, there is nothing to train")
 
 
-def _check_turns(plan: Plan, accelerator: "Accelerator") -> None:
-    for partner in plan.partners.values():
-        _check_trainable(partner.module)
+def _check_apart(networks: Mapping[str, nn.Module]) -> None:
+    """Require that each network has something to train, and that no weight is trained by two of them."""
+    owners: dict[nn.Parameter, str] = {}
+    for name, module in networks.items():
+        _check_trainable(module)
+        for title, parameter in module.named_parameters():
+            if parameter.requires_grad and owners.setdefault(parameter, name) != name:
+                raise ValueError(
+                    f"{title} of the {name} is trained by the {owners[parameter]} already; copy it, or "
+                    "take its requires_grad away"
+                )
+
+
+def _check_turns(model: nn.Module, plan: Plan, accelerator: "Accelerator") -> None:
+    _check_apart({MODEL: model, **{name: partner.module for name, partner in plan.partners.items()}})
     if plan.partners and plan.accumulate > 1 and accelerator.num_processes > 1:
         raise ValueError(
             f"accumulate must be 1 where networks take turns in several processes, got {plan.accumulate}; "
@@ -235,6 +250,14 @@ def _resume(checkpoints: Checkpoints, state: State, steps: int, accelerator: "Ac
     starts = accelerator.gather(torch.tensor([state.step], device=accelerator.device)).tolist()
     if len(set(starts)) > 1:
         raise ValueError(f"the processes would start at steps {starts}: they must share {checkpoints.path}")
+
+
+def _share_buffers(*networks: nn.Module) -> None:
+    """Let every process end with the running statistics of the first one, which are those in the checkpoint."""
+    if distributed.is_available() and distributed.is_initialized():
+        for network in networks:
+            for buffer in network.buffers():
+                distributed.broadcast(buffer, 0)
 
 
 def _loader(
@@ -256,7 +279,7 @@ def _loader(
         collate_fn=collate if isinstance(pairs, Mapping) else None,
         num_workers=workers,
         pin_memory=accelerator.device.type == "cuda",
-        worker_init_fn=ignore_interrupt,
+        worker_init_fn=heed_main_process,
         generator=seeded(plan.seed, _WORKER_TAG),  # without one the loader draws from the global generator
     )
 

@@ -1,17 +1,17 @@
 """The loop itself: the updates of a step, losses read now and then, checkpoints, and a clean end on a signal."""
 
 import math
-from collections.abc import Generator, Iterator, Mapping, Sequence
-from contextlib import ExitStack, closing, contextmanager
+from collections.abc import Iterator, Mapping
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
-from torch.nn.parallel import DistributedDataParallel
 from tqdm import tqdm
 
 from restorekit._random import seeded
+from restorekit.train._gradients import Gradients
 from restorekit.train._learner import Learner
 from restorekit.train._measuring import measured
 from restorekit.train._peers import lost_peer
@@ -19,12 +19,12 @@ from restorekit.train.checkpoint import Checkpoints, State
 from restorekit.train.interrupt import Interrupt, leave
 from restorekit.train.plan import Plan
 from restorekit.train.schedule import Adaptive
-from restorekit.train.turns import MODEL, Turns
+from restorekit.train.turns import MODEL
 
 if TYPE_CHECKING:
     from accelerate import Accelerator
 
-_STEP_TAG, _MODEL_TAG = 1, 2  # keep these draws apart from the others that start from the same seed
+_MODEL_TAG = 2  # keeps these draws apart from the others that start from the same seed
 
 
 @dataclass
@@ -42,6 +42,9 @@ class Loop:
     _statistics: bool = field(init=False)  # a pass through a network moves what is saved of it, as in BatchNorm
 
     def __post_init__(self) -> None:
+        self._device = self.accelerator.device
+        self._alone = self.accelerator.num_processes == 1
+        self._gradients = Gradients(self.accelerator, self.learners, self.plan)
         self._statistics = any(learner.keeps_statistics for learner in self.learners.values())
 
     def run(self, state: State, batches: Iterator[Any]) -> None:
@@ -49,12 +52,12 @@ class Loop:
         try:
             self._run(state, batches)
         except RuntimeError as error:
-            if self.accelerator.num_processes == 1 or not lost_peer(error):
+            if self._alone or not lost_peer(error):
                 raise
             self._rescue(state, error)
 
     def _run(self, state: State, batches: Iterator[Any]) -> None:
-        read_every = 1 if self.accelerator.device.type == "cpu" else 10  # reading a loss makes a GPU wait
+        read_every = 1 if self._device.type == "cpu" else 10  # reading a loss makes a GPU wait
         with self._bar(state) as bar:
             for number in range(state.step, self.plan.steps):
                 factor = self.plan.factor(number, state.measured)
@@ -65,7 +68,7 @@ class Loop:
                 bar.update()
                 due = (number + 1) % self.checkpoints.every == 0 or number + 1 == self.plan.steps
                 # a process among others must not stop before the next reading, where all of them agree on it
-                stopped = self.interrupt.signal != 0 and self.accelerator.num_processes == 1
+                stopped = self.interrupt.signal != 0 and self._alone
                 if due or stopped or len(self._pending) == read_every:
                     self._settle(state, due=due)
                     rate = self.plan.learning_rate * factor
@@ -78,18 +81,13 @@ class Loop:
     def _step(self, state: State, number: int, factor: float, batches: Iterator[Any]) -> None:
         """Let each network have its turns, and measure the model if that is due."""
         self._whole = not self._statistics
-        with self._own_randomness(number), ExitStack() as stack:
-            # an error, which may be kept for long, must not keep networks frozen that are in a turn
-            parts = (closing(self._turns(number, part, batches)) for part in range(self.plan.accumulate))
-            rounds = [stack.enter_context(turns) for turns in parts]
-            losses: dict[str, list[Tensor]] = {name: [] for name in self.learners}
-            while (name := self._turn(rounds, losses)) is not None:
+        losses: dict[str, list[Tensor]] = {name: [] for name in self.learners}
+        with self._own_randomness(number), closing(self._gradients.take(number, batches, losses)) as ready:
+            for name in ready:
                 self._whole = False
                 self.learners[name].update(factor)
                 for learner in self.learners.values():
                     learner.optimizer.zero_grad()
-        if idle := [name for name, values in losses.items() if not values]:
-            raise ValueError(f"every network must have a turn in each step, {', '.join(idle)} had none")
         if state.ema is not None:
             state.ema.update(state.model)
         self._pending.append(torch.stack([torch.stack(values).mean() for values in losses.values()]))
@@ -98,55 +96,10 @@ class Loop:
                 state.measured.append(measured(self.plan.measure, state, number, self.accelerator))
         self._whole = True
 
-    def _turns(self, number: int, part: int, batches: Iterator[Any]) -> Generator[tuple[str, Tensor], None, None]:
-        """The turns of a step for one part of its batch, each up to the loss."""
-        from accelerate.utils import send_to_device  # noqa: PLC0415
-
-        batch = send_to_device(next(batches), self.accelerator.device, non_blocking=True)
-        generator = seeded(self.plan.seed, _STEP_TAG, number, *([part] if self.plan.accumulate > 1 else []))
-        networks = {name: learner.forward for name, learner in self.learners.items()}
-        model, step = networks.pop(MODEL), self.plan.step
-        if isinstance(step, Turns):
-            yield from step.turns(model, networks, batch, generator)
-        else:
-            yield MODEL, step(model, batch, generator)
-
-    def _turn(self, rounds: Sequence[Iterator[tuple[str, Tensor]]], losses: dict[str, list[Tensor]]) -> str | None:
-        """Take the gradient of the next turn over all parts of the batch; say whose turn it is, None at the end."""
-        names: set[str | None] = set()
-        for part, turns in enumerate(rounds):
-            with ExitStack() as stack:
-                if part + 1 < len(rounds):
-                    self._stay_alone(stack)
-                turn = next(turns, None)
-                names.add(turn and turn[0])
-                if turn is not None:
-                    name, loss = self._checked(*turn)
-                    self.accelerator.backward(loss if len(rounds) == 1 else loss / len(rounds))
-                    losses[name].append(loss.detach().float())
-        if len(names) > 1:
-            raise ValueError(f"all parts of a batch must take the same turns, got {sorted(map(str, names))} at once")
-        return names.pop()
-
-    def _stay_alone(self, stack: ExitStack) -> None:
-        """Let processes exchange gradients once, with the last part of the batch."""
-        for learner in self.learners.values():
-            if isinstance(learner.forward, DistributedDataParallel):
-                stack.enter_context(learner.forward.no_sync())
-
-    def _checked(self, name: str, loss: object) -> tuple[str, Tensor]:
-        if name not in self.learners:
-            raise ValueError(f"a turn must be that of {', '.join(self.learners)}, got {name!r}")
-        if not isinstance(loss, Tensor) or loss.ndim != 0:
-            got = f"shape {tuple(loss.shape)}" if isinstance(loss, Tensor) else type(loss).__name__
-            raise TypeError(f"step must return the loss as a tensor without dimensions, got {got}")
-        return name, loss
-
     @contextmanager
     def _own_randomness(self, number: int) -> Iterator[None]:
         """Seed torch's own generators (dropout draws from them) by the step, and put them back."""
-        device = self.accelerator.device
-        cuda = [device] if device.type == "cuda" else []
+        cuda = [self._device] if self._device.type == "cuda" else []
         seed = seeded(self.plan.seed, _MODEL_TAG, number, self.accelerator.process_index).initial_seed()
         with torch.random.fork_rng(devices=cuda):
             torch.default_generator.manual_seed(seed)
@@ -156,17 +109,15 @@ class Loop:
 
     def _settle(self, state: State, *, due: bool) -> None:
         """Read the losses of the last steps, write a checkpoint if it is due, and leave if a signal came."""
-        rows = [*self._pending, torch.full_like(self._blank(), self.interrupt.signal)]
-        everywhere = self.accelerator.gather(torch.stack(rows)[None])  # (processes, steps + 1, learners)
+        signal = torch.full((len(self.learners),), float(self.interrupt.signal), device=self._device)
+        here = torch.stack([*self._pending, signal])[None]
+        everywhere = here if self._alone else self.accelerator.gather(here)  # (processes, steps + 1, learners)
         self._note(state, everywhere[:, :-1].mean(dim=0))
-        signal = int(everywhere[:, -1].max())
-        if due or signal:
+        number = int(everywhere[:, -1].max())
+        if due or number:
             self._save(state)
-        if signal:
-            leave(signal, f"stopped after {state.step} of {self.plan.steps} steps; {self.checkpoints.kept()}")
-
-    def _blank(self) -> Tensor:
-        return torch.zeros(len(self.learners), device=self.accelerator.device)
+        if number:
+            leave(number, f"stopped after {state.step} of {self.plan.steps} steps; {self.checkpoints.kept()}")
 
     def _note(self, state: State, losses: Tensor) -> None:
         """Add losses (steps, learners) to the state."""
@@ -184,8 +135,10 @@ class Loop:
                 partner.losses.append(loss)
 
     def _save(self, state: State) -> None:
-        modules = [state.model, *(partner.module for partner in state.partners.values())]
-        if not all(bool(value.isfinite().all()) for module in modules for value in module.state_dict().values()):
+        modules = [learner.module for learner in self.learners.values()]
+        weights = [bool(value.isfinite().all()) for module in modules for value in module.parameters()]
+        others = [not bool(value.isnan().any()) for module in modules for value in module.buffers()]  # masks hold inf
+        if not all(weights + others):
             raise FloatingPointError(
                 f"a weight is not finite after step {state.step - 1} (from 0) although its loss was: "
                 f"lower learning_rate, set clip_norm, or look at the loss; {self.checkpoints.kept()}"

@@ -78,9 +78,11 @@ class Plan:
 
     def factor(self, number: int, measured: Sequence[float]) -> float:
         """Factor of the learning rates of step ``number``, from 0."""
-        if isinstance(self.schedule, Adaptive):
-            return self.schedule.factor(number, measured)
-        return self.schedule(number)
+        schedule = self.schedule
+        factor = schedule.factor(number, measured) if isinstance(schedule, Adaptive) else schedule(number)
+        if not 0 <= factor < math.inf:
+            raise ValueError(f"schedule must return factors of at least 0, got {factor} for step {number} (from 0)")
+        return factor
 
     def settings(self, model: nn.Module, items: int | Mapping[Key, int], fingerprint: str | None = None) -> Settings:
         """Describe the run, for a checkpoint to be compared with.
