@@ -280,6 +280,27 @@ def test_wrong_arguments_are_refused(wrong, error, message):
         adversarial(arguments.pop("discriminator"), **arguments)
 
 
+class _Broken(torch.autograd.Function):
+    """A gradient that cannot be taken, as where memory runs out."""
+
+    @staticmethod
+    def forward(ctx, x):
+        return x.clone()
+
+    @staticmethod
+    def backward(ctx, gradient):
+        raise MemoryError("no memory")
+
+
+def test_after_an_error_the_discriminator_can_be_trained_again(pairs):
+    model, judge = _networks()
+    with pytest.raises(MemoryError) as kept:  # its frames hold the turns
+        _fit(model, pairs, adversarial(judge, content=lambda *both: _Broken.apply(F.l1_loss(*both))))
+    assert all(parameter.requires_grad for parameter in judge.parameters())
+    assert kept.traceback
+    assert _fit(model, pairs, adversarial(judge, content=F.l1_loss), steps=1).steps == 1
+
+
 def test_a_wrong_learning_rate_is_refused(pairs):
     model, judge = _networks()
     with pytest.raises(ValueError, match="learning_rate of 'discriminator' must be positive"):

@@ -1,8 +1,10 @@
 """Presets against the papers' numbers, written down here a second time, and each of them in use."""
 
 import math
+import re
 from dataclasses import replace
 from functools import partial
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -30,7 +32,17 @@ from restorekit.models import (
     ProgressiveCARN,
     SparseResNet,
 )  # fmt: skip
-from restorekit.train import adversarial, fit, list_presets, preset, progressive, pseudo_pairs, two_stage
+from restorekit.train import (
+    ZERO_SHOT_SETTINGS,
+    adversarial,
+    fit,
+    list_presets,
+    preset,
+    progressive,
+    pseudo_pairs,
+    two_stage,
+    zero_shot,
+)
 
 QUIET = {"progress": False, "channels_last": False}
 K = 1000
@@ -86,10 +98,23 @@ TABLE = {
 }  # fmt: skip
 
 
+def _identity(x, generator):
+    return x
+
+
 def test_all_presets_are_in_the_table():
     assert list_presets() == sorted(TABLE)
     assert all(preset(name).name == name for name in TABLE)
     assert all(preset(name).source.endswith(".") for name in TABLE)
+
+
+@pytest.mark.parametrize("name", TABLE)
+def test_the_page_lists_it_with_its_numbers(name):
+    page = Path(__file__).parents[2] / "docs" / "api" / "train.md"
+    (row,) = [line for line in page.read_text(encoding="utf-8").splitlines() if re.match(rf"\| .*`{name}`[ ,]", line)]
+    p = preset(name)
+    numbers = [" / ".join(f"{x:,}" for x in np.atleast_1d(value)) for value in (p.patch_size, p.batch_size, p.steps)]
+    assert row.split(" | ")[1:-1] == [f"`{p.recipe}`", ", ".join(map(str, p.scales)), *numbers]
 
 
 @pytest.mark.parametrize("name", TABLE)
@@ -130,7 +155,6 @@ OTHERS = {
     "dncnn": {"luminance": True},
     "mepsnet": {"loss": F.mse_loss, "betas": (0.9, 0.99), "weight_decay": 1e-4},  # thesis 7.5
     "idr": {"arguments": {"classification_weight": 0.01, "label_smoothing": 0.1}},
-    "zssr": {"arguments": {"scale": 2, "settings": "default"}},
 }
 PLAIN = {
     "betas": (0.9, 0.999), "weight_decay": 0.0, "clip_norm": None, "ema_decay": None, "rate_factors": {},
@@ -285,6 +309,34 @@ def test_the_adversarial_recipe_takes_its_arguments(clean):
     assert len(run.losses) == len(run.partner_losses["discriminator"]) == 2
 
 
+def test_the_zero_shot_recipe_takes_its_options():
+    p = replace(preset("zssr", steps=2), patch_size=8, scales=(3,), learning_rate=1e-2, batch_size=2)
+    assert (p.options()["settings"].crop_size, p.options()["settings"].learning_rate) == (8, 1e-2)
+    p = replace(p, network=partial(p.network, channels=4, depth=2))
+    run = zero_shot(torch.rand(1, 3, 9, 10), model=p.model(), **p.options(), progress=False)
+    assert (run.steps, run.image.shape) == (2, (1, 3, 27, 30))
+
+
+@pytest.mark.parametrize(
+    ("name", "changes", "message"),
+    [
+        ("edsr", {"recipe": "gan"}, "recipe must be one of fit, adversarial, .* got 'gan'"),
+        ("pcarn-gan", {"augment": Mixture("sr")}, "adversarial takes no augment from a preset"),
+        ("idr", {"degrade": _identity}, "two_stage takes no degrade from a preset"),
+        ("simusr", {"luminance": True}, "pseudo_pairs takes no luminance from a preset, got True"),
+        ("progressive-carn", {"rate_factors": {"entry.": 0.1}}, "progressive takes no rate_factors"),
+        ("zssr", {"curve": preset("edsr").curve}, "zero_shot takes no curve"),
+        ("edsr", {"steps": (1, 2)}, r"steps must be one number for fit, got \(1, 2\)"),
+        ("idr", {"steps": 5}, "steps must be one number for each stage for two_stage, got 5"),
+        ("progressive-carn", {"batch_size": 4}, "batch_size must be one number for each stage for progressive, got 4"),
+        ("progressive-carn", {"batch_size": (4, 4)}, "steps and batch_size must be as many"),
+    ],
+)
+def test_parts_that_would_be_ignored_are_refused(name, changes, message):
+    with pytest.raises(ValueError, match=message):
+        replace(preset(name), **changes)
+
+
 def test_options_of_the_other_recipes():
     by_stages = preset("progressive-carn").options()
     plan = [(stage.steps, stage.batch_size) for stage in by_stages["stages"]]
@@ -292,7 +344,8 @@ def test_options_of_the_other_recipes():
     assert (by_stages["clip_norm"], by_stages["loss"], by_stages["decay"]) == (10.0, F.l1_loss, 0.1)
     assert not {"steps", "batch_size", "rate_factors"} & set(by_stages)
     assert preset("zssr").options() == {
-        "steps": 3000, "batch_size": 1, "loss": F.l1_loss, "scale": 2, "settings": "default",
+        "steps": 3000, "batch_size": 1, "loss": F.l1_loss, "augment": None, "scale": 2,
+        "settings": ZERO_SHOT_SETTINGS["default"],
     }  # fmt: skip
     in_turns = preset("pcarn-gan").options()
     assert (in_turns["steps"], in_turns["batch_size"]) == (200_000, 32)

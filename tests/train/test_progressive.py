@@ -270,6 +270,20 @@ def test_the_last_stage_may_be_made_longer(large, tmp_path):
         ({"stages": [(3, 4), (4, 2), (3, 1)]}, TypeError, "stages must hold ProgressiveStage, got tuple"),
         ({"pairs": {2: [], 4: []}}, ValueError, r"scales \[2, 4, 8\], got \[2, 4\]"),
         ({"pairs": {0: [], 1: [], 2: []}}, ValueError, r"scales \[2, 4, 8\]"),
+        ({"pairs": {2: [1], 4: [1], 8: []}}, ValueError, r"pairs\[8\] must hold at least one item"),
+        (
+            {"pairs": {key: [(torch.zeros(3, 4, 5), torch.zeros(3, 8, 10))] for key in (2, 4, 8)}},
+            ValueError,
+            r"pairs\[4\] must hold hq 4 times as large as lq, got lq \(3, 4, 5\) and hq \(3, 8, 10\)",
+        ),
+        (
+            {"pairs": {key: [torch.zeros(3, 4, 4)] for key in (2, 4, 8)}},
+            TypeError,
+            r"pairs\[2\] must hold pairs \(lq, hq\)",
+        ),
+        ({"loss": 3}, TypeError, "loss must be a function of prediction and target"),
+        ({"accumulate": 2}, ValueError, r"batch_size of stages\[2\] must be a multiple of 2, .* accumulate, got 1"),
+        ({"accumulate": 0}, ValueError, "accumulate must be at least 1"),
         ({"decay": 1.5}, ValueError, "decay must be in"),
         ({"decay": None}, TypeError, "decay must be a number"),
         ({"epochs": 3}, TypeError, "epochs"),
@@ -282,6 +296,12 @@ def test_wrong_arguments_are_refused_before_anything_changes(large, wrong, error
     with pytest.raises(error, match=message):
         progressive(model, arguments.pop("pairs"), **arguments)
     assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
+
+
+def test_processes_are_counted_before_the_first_stage(large, monkeypatch):
+    monkeypatch.setenv("WORLD_SIZE", "4")
+    with pytest.raises(ValueError, match=r"batch_size of stages\[1\] must be a multiple of 4, the number of processes"):
+        progressive(_network(), large, stages=PLAN, **OPTIONS)
 
 
 def test_targets_of_another_size_are_refused(large):

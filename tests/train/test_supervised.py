@@ -108,3 +108,9 @@ def test_only_one_part_waits_for_its_gradient(pair):
 def test_parts_have_a_whole_number_of_pictures(wrong, error):
     with pytest.raises(error, match="micro_batch must be"):
         supervised(micro_batch=wrong)
+
+
+@pytest.mark.parametrize("name", ["loss", "augment"])
+def test_what_is_no_function_is_refused_at_once(name):
+    with pytest.raises(TypeError, match=f"{name} must be a function of .*, got str"):
+        supervised(**{name: "l1"})

@@ -297,7 +297,12 @@ def test_any_degradations(pairs):
         ({"pairs": {"noise": []}}, ValueError, r"pairs\['noise'\] must hold at least one item"),
         ({"pairs": {"snow/3": [(1, 2)]}}, ValueError, "pairs must go by one of noise, rain, .*, got 'snow/3'"),
         ({"pairs": {3: [(1, 2)]}}, ValueError, "pairs must go by one of noise, .* got 3"),
-        ({"pairs": {"noise": [(torch.ones(3, 8, 8),)]}}, ValueError, r"pairs must hold \(lq, hq\) of one size"),
+        ({"pairs": {"noise": [(torch.ones(3, 8, 8),)]}}, TypeError, r"pairs\['noise'\] must hold pairs \(lq, hq\)"),
+        ({"pairs": {"noise": [torch.ones(8, 8)]}}, TypeError, "of pictures, got Tensor as its first item"),
+        ({"loss": 3}, TypeError, "loss must be a function of prediction and target, got int"),
+        ({"augment": 3}, TypeError, "augment must be a function of lq, hq and generator, got int"),
+        ({"schedule": 3}, TypeError, "schedule must be a function of the step"),
+        ({"measure": 3}, TypeError, "measure must be a function of the model"),
         (
             {"pairs": {"noise": [[torch.ones(3, 8, 8)] * 2], "blur": [[torch.ones(3, 8, 9)] * 2]}},
             ValueError,

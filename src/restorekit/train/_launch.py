@@ -21,10 +21,9 @@ def launched(batch_size: int, accumulate: int, find_unused_parameters: bool) -> 
     accelerator = Accelerator(kwargs_handlers=[handler])
     if accelerator.mixed_precision not in ("no", "bf16"):
         raise ValueError(f"fit knows mixed precision 'bf16' alone, accelerate was told {accelerator.mixed_precision!r}")
-    processes = int(os.environ.get("WORLD_SIZE", "1"))
-    if processes != accelerator.num_processes:
+    if launched_processes() != accelerator.num_processes:
         raise RuntimeError(
-            f"{processes} processes were launched, but accelerate takes each for the only one; "
+            f"{launched_processes()} processes were launched, but accelerate takes each for the only one; "
             "set ACCELERATE_USE_CPU=1 for several processes without GPUs"
         )
     if batch_size % (accelerator.num_processes * accumulate):
@@ -33,3 +32,8 @@ def launched(batch_size: int, accumulate: int, find_unused_parameters: bool) -> 
             f"{accelerator.num_processes} times accumulate {accumulate}, got {batch_size}"
         )
     return accelerator
+
+
+def launched_processes() -> int:
+    """How many processes share a batch, as the launcher says, so that what does not suit shows before training."""
+    return int(os.environ.get("WORLD_SIZE", "1"))

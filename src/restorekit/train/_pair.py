@@ -7,7 +7,7 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor, distributed, nn
 
-from restorekit.train.keyed import Keyed
+from restorekit.train.keyed import Keyed, Pairs
 
 
 class Augment(Protocol):
@@ -33,6 +33,22 @@ def pair(batch: Any, augment: Augment | None, generator: torch.Generator) -> tup
         raise TypeError(f"the step expects batches (lq, hq), got {type(batch).__name__}; each item must be a pair")
     lq, hq = batch
     return (lq, hq) if augment is None else _augmented(augment, lq, hq, generator)
+
+
+def check_functions(loss: object, augment: object, name: str = "loss") -> None:
+    """Require what the first step would call."""
+    if not callable(loss):
+        raise TypeError(f"{name} must be a function of prediction and target, got {type(loss).__name__}")
+    if augment is not None and not callable(augment):
+        raise TypeError(f"augment must be a function of lq, hq and generator, got {type(augment).__name__}")
+
+
+def first_sizes(part: Pairs, name: str) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """The shapes of lq and hq in the first item: what is wrong with them must not show when a later stage begins."""
+    item = part[0]
+    if not (isinstance(item, tuple | list) and len(item) == 2 and all(hasattr(picture, "shape") for picture in item)):
+        raise TypeError(f"{name} must hold pairs (lq, hq) of pictures, got {type(item).__name__} as its first item")
+    return tuple(item[0].shape), tuple(item[1].shape)
 
 
 def _augmented(augment: Augment, lq: Tensor, hq: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:

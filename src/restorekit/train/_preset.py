@@ -2,7 +2,7 @@
 
 from bisect import bisect_right
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import MISSING, Field, dataclass, field, fields, replace
 from itertools import accumulate, pairwise
 from os import PathLike
 from typing import Any
@@ -22,9 +22,21 @@ from restorekit.train.progressive import ProgressiveStage
 from restorekit.train.pseudo_pairs import CROPS
 from restorekit.train.schedule import Schedule, cosine_restarts
 from restorekit.train.supervised import Loss, Step, supervised
+from restorekit.train.zero_shot import ZeroShotSettings
 
 Given = str | PathLike[str] | Pictures
 Degrade = Callable[[Tensor, torch.Generator | None], Tensor]
+
+_OF_STEPS = ("luminance", "degrade")  # parts that Preset.step alone makes use of
+_UNUSED = {
+    "fit": (),
+    "adversarial": (*_OF_STEPS, "loss", "augment"),
+    "progressive": (*_OF_STEPS, "rate_factors"),
+    "two_stage": (*_OF_STEPS, "rate_factors"),
+    "pseudo_pairs": (*_OF_STEPS, "rate_factors"),
+    "zero_shot": (*_OF_STEPS, "rate_factors", "curve", "betas", "weight_decay", "clip_norm", "ema_decay"),
+}
+"""What each recipe does not use of a preset."""
 
 
 @dataclass(frozen=True)
@@ -70,8 +82,12 @@ class Preset:
     | "pseudo_pairs" | ``pseudo_pairs(p.model(), x, **p.options())``                                          |
     | "zero_shot"    | ``zero_shot(image, **p.options())``                                                    |
 
-    Options that are given besides must not be in ``options()``; ``dataclasses.replace`` changes those that are, and
-    every other part, such as the network, the scale or the augmentation.
+    Options that are not in ``options()`` go beside them; ``{**p.options(), "steps": 1000}`` changes one that is.
+    ``dataclasses.replace`` changes every part, such as the scale or the augmentation; one that the recipe does not use
+    is refused.
+
+    ``net`` is a network that L1 has trained already, ``d`` its discriminator and ``l`` a content loss; see the source.
+    ``zero_shot`` builds the network of the preset by itself; another one it takes as ``model=``.
 
     Args:
         name: Its name.
@@ -94,6 +110,9 @@ class Preset:
         degrade: ``(x, generator) -> lq`` where the step damages the clean pictures itself, anew each time.
         augment: ``(lq, hq, *, generator) -> (lq, hq)``, besides the flips and rotations of the crops.
         arguments: What the recipe takes beside all this.
+
+    Raises:
+        ValueError: If the recipe is unknown, has no use for a part, or needs steps and batches of another number.
 
     Example:
         >>> from restorekit.train import preset
@@ -121,6 +140,25 @@ class Preset:
     degrade: Degrade | None = None
     augment: Augment | None = None
     arguments: Mapping[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if self.recipe not in _UNUSED:
+            raise ValueError(f"recipe must be one of {', '.join(_UNUSED)}, got {self.recipe!r}")
+        for part in fields(self):
+            if part.name in _UNUSED[self.recipe] and getattr(self, part.name) != _default(part):
+                raise ValueError(f"{self.recipe} takes no {part.name} from a preset, got {getattr(self, part.name)!r}")
+        self._check_counts()
+
+    def _check_counts(self) -> None:
+        """Stages have steps of their own, and those of the progressive recipe batches too."""
+        staged = {"steps": {"progressive", "two_stage"}, "batch_size": {"progressive"}}
+        for name, recipes in staged.items():
+            value, wanted = getattr(self, name), "one number for each stage" if self.recipe in recipes else "one number"
+            if isinstance(value, tuple) != (self.recipe in recipes):
+                raise ValueError(f"{name} must be {wanted} for {self.recipe}, got {value!r}")
+        counts = {len(value) for value in (self.steps, self.batch_size) if isinstance(value, tuple)}
+        if len(counts) > 1:
+            raise ValueError(f"steps and batch_size must be as many, got {self.steps} and {self.batch_size}")
 
     def model(self) -> nn.Module:
         """Build the network; its weights are drawn from torch's default generator."""
@@ -174,7 +212,9 @@ class Preset:
     def options(self) -> dict[str, Any]:
         """What the training function takes by name."""
         if self.recipe == "zero_shot":
-            return {"steps": self.steps, "batch_size": self.batch_size, "loss": self.loss, **self.arguments}
+            settings = ZeroShotSettings(crop_size=self.patch_size, learning_rate=self.learning_rate)
+            own = {"scale": self.scales[0], "settings": settings, "loss": self.loss, "augment": self.augment}
+            return own | self._lengths() | dict(self.arguments)
         options = {
             "learning_rate": self.learning_rate,
             "schedule": self.curve.schedule(),
@@ -204,8 +244,7 @@ class Preset:
 
     def _lengths(self) -> dict[str, Any]:
         """Steps and batches, in the way of the recipe."""
-        if isinstance(self.batch_size, tuple):
-            assert isinstance(self.steps, tuple)
+        if isinstance(self.batch_size, tuple) and isinstance(self.steps, tuple):
             return {"stages": tuple(map(ProgressiveStage, self.steps, self.batch_size))}
         patch = {"patch_size": self.patch_size} if self.recipe == "pseudo_pairs" else {}
         return {"steps": self.steps, "batch_size": self.batch_size, **patch}
@@ -237,6 +276,10 @@ class _Prepare:
         if self.degrade is not None:
             lq = self.degrade(lq, generator)
         return (lq, hq) if self.augment is None else self.augment(lq, hq, generator=generator)
+
+
+def _default(part: "Field[Any]") -> Any:
+    return part.default if part.default_factory is MISSING else part.default_factory()
 
 
 def _scaled(counts: tuple[int, ...], ratio: float) -> tuple[int, ...]:

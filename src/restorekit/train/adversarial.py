@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from restorekit._check import check_interval, check_pair
 from restorekit.losses.gan import GANLoss, Logits
-from restorekit.train._pair import Augment, at_scale, pair
+from restorekit.train._pair import Augment, at_scale, check_functions, pair
 from restorekit.train.supervised import Loss
 from restorekit.train.turns import MODEL, Partner, Turns, frozen
 
@@ -35,8 +35,8 @@ def adversarial(
     The model runs once. In its turn the discriminator, which has made its update, is frozen; in the discriminator's,
     no gradient reaches the model. Real and restored pictures go through it one after the other, so that BatchNorm
     takes the statistics of each kind on its own. `fit` trains it with an Adam of its own at the model's schedule,
-    without clipping, and returns its losses as ``partner_losses["discriminator"]``. What the model's run leaves for its
-    gradient is held until its turn: of the whole batch, also if `fit` takes it in parts.
+    without clipping, keeps it in the checkpoint, and returns its losses as ``partner_losses["discriminator"]``. What
+    the model's run leaves for its gradient is held until its turn: of the whole batch, also if `fit` takes it in parts.
 
     From several data sets by their scales, as `fit` takes them, the model is called with ``scale=key``.
 
@@ -57,8 +57,8 @@ def adversarial(
         The step for `fit`, for which PCARN has ``learning_rate=1e-4`` and ``clip_norm=10``.
 
     Raises:
-        TypeError: ``discriminator`` is no module, ``gan`` no ``GANLoss``, or ``content`` no function; from the step,
-            if a batch is not a pair.
+        TypeError: ``discriminator`` is no module, ``gan`` no ``GANLoss``, or ``content`` or ``augment`` no function;
+            from the step, if a batch is not a pair.
         ValueError: A weight or rate out of range; from the step, if hq is not as large as what the model returns, or
             smaller than the discriminator's ``minimum_side``.
 
@@ -77,8 +77,7 @@ def adversarial(
     """
     if not isinstance(discriminator, nn.Module):
         raise TypeError(f"discriminator must be a module, got {type(discriminator).__name__}")
-    if not callable(content):
-        raise TypeError(f"content must be a function of prediction and target, got {type(content).__name__}")
+    check_functions(content, augment, "content")
     gan = GANLoss() if gan is None else gan
     if not isinstance(gan, GANLoss):
         raise TypeError(f"gan must be a losses.GANLoss, got {type(gan).__name__}")

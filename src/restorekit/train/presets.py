@@ -85,8 +85,8 @@ def _jpeg_10(x: Tensor, generator: torch.Generator | None) -> Tensor:
 
 _CARN = Preset(
     name="carn-eccv",
-    source="Ahn et al., ECCV 2018, section 4.2, and the authors' code: patches of 64 (the paper has 48), gradients "
-    "clipped to 10. Initial biases are zero here.",
+    source="Ahn et al., ECCV 2018, section 4.2, and the authors' code: patches of 64 (Ahn's thesis has 48), "
+    "gradients clipped to 10. Initial biases are zero here.",
     network=partial(carn, _ALL),
     scales=_ALL,
     patch_size=64,
@@ -105,7 +105,7 @@ _PCARN = replace(
 _PCARN_GAN = replace(
     _PCARN,
     name="pcarn-gan",
-    source="Ahn's thesis, section 2.4.1, and the authors' code, where 600,000 steps: from the weights of preset "
+    source="Ahn's thesis, section 2.4.1, and the authors' code, which has 600,000 steps: from the weights of preset "
     "'pcarn', with models.MultiScaleDiscriminator() and losses.VGGLoss.",
     recipe="adversarial",
     batch_size=32,
@@ -330,6 +330,5 @@ _PRESETS = (
         batch_size=1,
         steps=3000,
         learning_rate=1e-3,
-        arguments={"scale": 2, "settings": "default"},
     ),
 )

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Unpack
+from typing import Any, Unpack, cast
 
 import torch
 import torch.nn.functional as F
@@ -13,10 +13,11 @@ from torch import Tensor, nn
 from restorekit._check import check_integer, check_interval
 from restorekit.image import resize
 from restorekit.models import ProgressiveCARN
-from restorekit.train._pair import Augment, pair
+from restorekit.train._launch import launched_processes
+from restorekit.train._pair import Augment, first_sizes, pair
 from restorekit.train.checkpoint import stage_path
 from restorekit.train.fit import FitOptions, FitResult, fit
-from restorekit.train.keyed import Pairs
+from restorekit.train.keyed import Pairs, lengths
 from restorekit.train.schedule import Adaptive, Schedule
 from restorekit.train.supervised import Loss, Step, supervised
 
@@ -28,7 +29,7 @@ class ProgressiveStage:
     Args:
         steps: Number of steps, at least 1.
         batch_size: Items per step over all processes together.
-        schedule: Factor of all learning rates over the steps of the stage; that of the whole run if None.
+        schedule: Factor of all learning rates over the steps of the stage; the ``schedule`` of the call if None.
 
     Raises:
         ValueError: If a number is below 1.
@@ -71,7 +72,7 @@ def progressive(
     at the end it works at its last one. With ``checkpoint`` each stage has a file of its own: "run.pt" stands for
     "run.stage0.pt", "run.stage1.pt" and so on. Called again with the same network or a fresh one, finished stages are
     read back, the stage that was stopped goes on, and the run ends with the same bits as one that was not stopped.
-    Without ``checkpoint`` the run starts anew.
+    Without ``checkpoint`` the run starts anew. After an error the network stays at the stage that it was training.
 
     Args:
         model: Network to train.
@@ -82,16 +83,19 @@ def progressive(
         loss: ``(prediction, target) -> scalar``, a mean over the batch.
         augment: ``(lq, hq, *, generator) -> (lq, hq)``, applied to the whole batch, with hq of the stage's size.
         decay: Factor of earlier parts' learning rates for each new stage, in [0, 1]; 0 freezes them.
-        checkpoint: File name to make those of the stages from.
-        **options: Options of `fit`, for all stages alike. The average of ``ema_decay`` starts anew with each stage.
+        checkpoint: File to go on from if it exists, and to write; each stage has its own beside it, "run.stage0.pt".
+        **options: Options of `fit`, for all stages alike. A schedule, and the average of ``ema_decay``, start anew with
+            each stage.
 
     Returns:
         What `fit` returned for each stage. The last one's ``ema`` is the averaged finished network.
 
     Raises:
         TypeError: If ``model`` is no ``ProgressiveCARN``, ``stages`` hold something else, or an option is unknown.
-        ValueError: If ``stages`` or the keys of ``pairs`` are not one for each stage, ``decay`` is out of range, or the
-            checkpoints belong to other stages, and whatever `fit` raises.
+        ValueError: If ``stages`` or the keys of ``pairs`` are not one for each stage, the batch of a stage cannot be
+            shared among the processes, targets are of another size, ``decay`` is out of range, or the checkpoints
+            belong to other stages; or see `fit`.
+        OSError: See `fit`; it raises FloatingPointError too.
 
     Example:
         >>> pairs = [(torch.zeros(3, 4, 4), torch.ones(3, 16, 16))] * 8
@@ -109,6 +113,7 @@ def progressive(
     """
     _check(model, stages)
     check_interval(decay, "decay", 0, 1)
+    _check_batches(stages, options.get("accumulate", 1))
     sets = _for_each_stage(pairs, len(stages))
     plain = supervised(loss=loss, augment=augment)
     model.restart()
@@ -143,13 +148,34 @@ def _check(model: ProgressiveCARN, stages: Sequence[ProgressiveStage]) -> None:
         raise ValueError(f"stages must be {len(model.stages)}, one for each of the network's, got {len(stages)}")
 
 
+def _check_batches(stages: Sequence[ProgressiveStage], accumulate: int) -> None:
+    """Look at all batches now: that of the last stage must not turn out not to be shareable when its turn comes."""
+    check_integer(accumulate, "accumulate", 1)
+    unit = launched_processes() * accumulate
+    for number, stage in enumerate(stages):
+        if stage.batch_size % unit:
+            raise ValueError(
+                f"batch_size of stages[{number}] must be a multiple of {unit}, the number of processes times "
+                f"accumulate, got {stage.batch_size}"
+            )
+
+
 def _for_each_stage(pairs: Pairs | Mapping[int, Pairs], count: int) -> list[Pairs]:
     if not isinstance(pairs, Mapping):
         return [pairs] * count
     scales = [2 ** (number + 1) for number in range(count)]
     if set(pairs) != set(scales):
         raise ValueError(f"pairs must have a data set for each of the scales {scales}, got {list(pairs)}")
+    lengths(cast("Mapping[int | str, Pairs]", pairs))
+    for scale in scales:
+        _check_first(pairs[scale], scale)
     return [pairs[scale] for scale in scales]
+
+
+def _check_first(part: Pairs, scale: int) -> None:
+    lq, hq = first_sizes(part, f"pairs[{scale}]")
+    if hq[1:] != tuple(scale * side for side in lq[1:]):
+        raise ValueError(f"pairs[{scale}] must hold hq {scale} times as large as lq, got lq {lq} and hq {hq}")
 
 
 @contextmanager

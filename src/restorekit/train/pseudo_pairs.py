@@ -58,7 +58,7 @@ def pseudo_pairs(
         loss: ``(prediction, target) -> scalar``, a mean over the batch.
         augment: ``(lq, hq, *, generator) -> (lq, hq)``, such as ``Mixture("sr")`` for a desubpixel head.
         checkpoint: File to go on from if it exists, and to write.
-        **options: See `fit`.
+        **options: Options of `fit`.
 
     Returns:
         What `fit` returns.

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from restorekit._check import check_integer, check_pair
-from restorekit.train._pair import Augment, at_scale, pair
+from restorekit.train._pair import Augment, at_scale, check_functions, pair
 
 Loss = Callable[[Tensor, Tensor], Tensor]
 Predict = Callable[[Tensor], Tensor]
@@ -41,7 +41,8 @@ def supervised(*, loss: Loss = F.l1_loss, augment: Augment | None = None, micro_
 
     Raises:
         ValueError: ``micro_batch`` below 1; from the step, if the prediction's shape is not the target's.
-        TypeError: ``micro_batch`` is no integer; from the step, if a batch is not a pair.
+        TypeError: ``loss`` or ``augment`` is no function, ``micro_batch`` no integer; from the step, if a batch is not
+            a pair.
 
     Example:
         >>> step = supervised(loss=torch.nn.functional.mse_loss)
@@ -51,6 +52,7 @@ def supervised(*, loss: Loss = F.l1_loss, augment: Augment | None = None, micro_
     Source: Ahn et al., ECCV 2018, section 4.2 (L1, one scale for each batch); Yoo et al., CVPR 2020, section 3
         (augmented pairs).
     """
+    check_functions(loss, augment)
     if micro_batch is not None:
         check_integer(micro_batch, "micro_batch", 1)
 

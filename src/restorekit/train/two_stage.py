@@ -1,7 +1,6 @@
 """IDR's training: a prior for each degradation first, then what all of them are made of."""
 
 import hashlib
-import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -15,7 +14,8 @@ from restorekit._check import check_integer, check_interval, check_pair
 from restorekit.losses import SDAMLoss
 from restorekit.models import IDR
 from restorekit.models.idr import DEGRADATIONS, Analysis
-from restorekit.train._pair import Augment, pair
+from restorekit.train._launch import launched_processes
+from restorekit.train._pair import Augment, check_functions, first_sizes, pair
 from restorekit.train.checkpoint import stage_path
 from restorekit.train.fit import FitOptions, FitResult, fit
 from restorekit.train.keyed import Keyed, Pairs, lengths
@@ -66,16 +66,16 @@ def two_stage(
         classification_weight: Weight of the cross-entropy, at least 0.
         label_smoothing: Share of a label that goes to the other degradations in equal parts, in [0, 1].
         augment: ``(lq, hq, *, generator) -> (lq, hq)`` for whole batches; sizes must stay.
-        checkpoint: File to go on from, and to write; each stage puts its number into the name.
-        **options: See `fit`. A schedule that is a function of the step counts through both stages, an adaptive one
-            each stage by itself. ``measure`` gets the IDR, which must be told the degradation in stage 1.
+        checkpoint: File to go on from if it exists, and to write; each stage has its own beside it, "run.stage0.pt".
+        **options: Options of `fit`. A schedule that is a function of the step counts through both stages, an adaptive
+            one each stage by itself. ``measure`` gets the IDR, which must be told the degradation in stage 1.
             ``find_unused_parameters`` need not be given.
 
     Returns:
-        The results of the stages.
+        What `fit` returned for each stage.
 
     Raises:
-        TypeError: ``model`` is no IDR, or ``pairs`` no data sets by name.
+        TypeError: ``model`` is no IDR, ``pairs`` are no data sets of pairs by name, or a function is none.
         ValueError: The model is at stage 2, a name is unknown, sizes differ, a setting is out of range, or the
             checkpoint belongs to another run.
         OSError: See `fit`; it raises FloatingPointError too.
@@ -165,6 +165,8 @@ class _Comparison:
 
 
 def _of_one_kind(compare: _Comparison, augment: Augment | None) -> Step:
+    check_functions(compare.loss, augment)
+
     def step(model: nn.Module, batch: Keyed, generator: torch.Generator) -> Tensor:
         kind = _kind(batch.key)
         lq, hq = pair(batch.batch, augment, generator)
@@ -192,9 +194,9 @@ def _options(options: FitOptions, *, start: int, unused: bool) -> FitOptions:
     """The options of one stage, which begins at step ``start`` of the whole run."""
     own: FitOptions = {"find_unused_parameters": unused, **options}
     schedule, measure = options.get("schedule"), options.get("measure")
-    if schedule is not None and not isinstance(schedule, Adaptive):
+    if callable(schedule) and not isinstance(schedule, Adaptive):
         own["schedule"] = lambda step: schedule(start + step)
-    if measure is not None:
+    if callable(measure):
         own["measure"] = lambda analyst: measure(cast(_Analyst, analyst).model)
     return own
 
@@ -228,7 +230,7 @@ def _check_pairs(pairs: Mapping[str, Pairs], batch_size: int | None, accumulate:
             raise ValueError(f"pairs must go by one of {known}, with a slash and more behind it or not, got {key!r}")
     _check_sizes(pairs)
     check_integer(accumulate, "accumulate", 1)
-    unit = len(pairs) * int(os.environ.get("WORLD_SIZE", "1")) * accumulate
+    unit = len(pairs) * launched_processes() * accumulate
     size = unit if batch_size is None else batch_size
     check_integer(size, "batch_size", 1)
     if size % unit:
@@ -240,11 +242,10 @@ def _check_pairs(pairs: Mapping[str, Pairs], batch_size: int | None, accumulate:
 
 
 def _check_sizes(pairs: Mapping[str, Pairs]) -> None:
-    """Look at the first items now: batches that cannot be put together must not show after stage 1."""
-    sizes = {key: [tuple(picture.shape) for picture in part[0]] for key, part in pairs.items()}
+    sizes = {key: first_sizes(part, f"pairs[{key!r}]") for key, part in pairs.items()}
     key, expected = next(iter(sizes.items()))
     for other, found in sizes.items():
-        if len(found) != 2 or found[0] != found[1] or found != expected:
+        if found[0] != found[1] or found != expected:
             raise ValueError(
                 f"pairs must hold (lq, hq) of one size in all data sets, got {expected} in {key!r} and {found} in "
                 f"{other!r}; cut patches, as RandomCropPairs does"
