@@ -105,6 +105,7 @@ PRIVATE = {
     "models/_onnx.py": "tests/models/test_export.py",
     "models/_trace.py": "tests/models/test_restorer.py",
     "train/_forward.py": "tests/train/test_forward.py",
+    "train/_learner.py": "tests/train/test_loop.py",
     "train/_mdf/game.py": "tests/train/test_mdf.py",
     "train/_mdf/networks.py": "tests/train/test_mdf.py",
     "train/_mdf/plan.py": "tests/train/test_mdf.py",
@@ -112,6 +113,9 @@ PRIVATE = {
     "train/_mdf/run.py": "tests/train/test_mdf.py",
     "train/_mdf/task.py": "tests/train/test_mdf.py",
     "train/_mdf/written_out.py": "tests/train/test_mdf.py",
+    "train/_measuring.py": "tests/train/test_loop.py",
+    "train/_pair.py": "tests/train/test_supervised.py",
+    "train/_peers.py": "tests/train/test_fit.py",
 }
 # __init__ files that hold more than imports, and the test that covers them.
 SPEAKING_INITS = {

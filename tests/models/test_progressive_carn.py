@@ -161,7 +161,16 @@ def test_growing_keeps_every_weight():
     assert all(torch.equal(tensor, before[key]) for key, tensor in model.state_dict().items())
 
 
-def test_the_stage_is_changed_by_growing_only():
+@pytest.mark.parametrize("stage", [0, 1, 2])
+def test_training_by_stages_can_start_over(stage):
+    model, first = small(stage=stage), small(stage=0)
+    first.load_state_dict(model.state_dict())
+    model.restart()
+    assert (model.stage, model.scale, model.config) == (0, 2, first.config)
+    assert torch.equal(model(picture(3, 4)), first(picture(3, 4)))
+
+
+def test_the_stage_is_changed_by_growing_and_starting_over_only():
     with pytest.raises(AttributeError):
         small().stage = 0
 

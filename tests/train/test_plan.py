@@ -3,7 +3,7 @@
 import pytest
 from torch import nn
 
-from restorekit.train import constant, halve_every, supervised
+from restorekit.train import Adaptive, constant, halve_every, supervised
 from restorekit.train.plan import Plan
 
 GOOD = {
@@ -47,9 +47,18 @@ def test_a_bad_setting_is_named(name, value, error):
         _plan(**{name: value})
 
 
-def test_the_rate_is_learning_rate_times_schedule():
-    plan = _plan(learning_rate=0.4, schedule=halve_every(3))
-    assert [plan.rate(step) for step in (0, 2, 3, 6)] == [0.4, 0.4, 0.2, 0.1]
+def test_the_factor_is_that_of_the_schedule():
+    plan = _plan(schedule=halve_every(3))
+    assert [plan.factor(step, []) for step in (0, 2, 3, 6)] == [1.0, 1.0, 0.5, 0.25]
+
+
+def test_an_adaptive_schedule_sees_what_was_measured():
+    class AsMeasured(Adaptive):
+        def factor(self, step, measured):
+            return step + sum(measured)
+
+    plan = _plan(schedule=AsMeasured(), measure=lambda model: 1.0)
+    assert plan.factor(2, [0.5, 0.25]) == 2.75
 
 
 @pytest.mark.parametrize(

@@ -39,8 +39,9 @@ class ProgressiveCARN(Restorer):
 
         f_0 = relu(entry(x)),   f_{k+1} = stage_k(f_k),   out_k = to_rgb_k(f_{k+1}) + nearest(x, 2^(k+1))
 
-    The network works at one stage k and enlarges by 2^(k+1). Training starts at stage 0 and goes on with ``grow()``;
-    all weights are there from the start, so that a file of any stage fits the network at any other.
+    The network works at one stage k and enlarges by 2^(k+1). Training (``train.progressive``) starts at stage 0 and
+    goes on with ``grow()``; all weights are there from the start, so that a file of any stage fits the network at any
+    other.
 
     Args:
         scale: Factor of the finished network: 2, 4 or 8, with one, two or three stages.
@@ -99,9 +100,15 @@ class ProgressiveCARN(Restorer):
         """
         if self.stage + 1 == len(self.stages):
             raise RuntimeError(f"the network works at its last stage, {self.stage}: it is built for scale {self.scale}")
-        self._stage += 1
-        self.config["stage"] = self._stage
-        self.scales = (2 ** (self._stage + 1),)
+        self._work_at(self.stage + 1)
+
+    def restart(self) -> None:
+        """Go back to the first stage, in place and with all weights as they are: training by stages begins there."""
+        self._work_at(0)
+
+    def _work_at(self, stage: int) -> None:
+        self._stage = self.config["stage"] = stage
+        self.scales = (2 ** (stage + 1),)
 
     def forward(self, x: Tensor, scale: int | None = None) -> Tensor:
         """Enlarge pictures (N, 3, H, W) in [0, 1] to (N, 3, scale * H, scale * W).

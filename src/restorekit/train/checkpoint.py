@@ -3,7 +3,7 @@
 import pickle
 import zipfile
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -15,15 +15,24 @@ from restorekit.image import atomic_path
 from restorekit.train.ema import Ema
 from restorekit.train.plan import Setting, Settings
 
-_FORMAT = 1
-_KEYS = {"format", "settings", "losses", "model", "optimizer", "ema"}
+_FORMAT = 2
+_KEYS = {"format", "settings", "losses", "measured", "model", "optimizer", "ema", "partners"}
 # what zipfile and torch.load raise for files that are cut short, damaged, or something else
 _UNREADABLE = (OSError, EOFError, RuntimeError, ValueError, KeyError, zipfile.BadZipFile, pickle.UnpicklingError)
 
 
 @dataclass
+class PartnerState:
+    """What a run changes of a network that learns beside the model; its losses are as many as the model's."""
+
+    module: nn.Module
+    optimizer: torch.optim.Optimizer
+    losses: list[float] = field(default_factory=list)
+
+
+@dataclass
 class State:
-    """What a run changes: the weights, Adam's moments, the average, and the loss of every step done.
+    """What a run changes: the weights, Adam's moments, the average, the loss of every step done, what was measured.
 
     Of a run that notes several numbers in a step, each entry of ``losses`` is a list of them.
     """
@@ -32,6 +41,8 @@ class State:
     optimizer: torch.optim.Optimizer
     ema: Ema | None
     losses: list[Any]
+    measured: list[float] = field(default_factory=list)
+    partners: dict[str, PartnerState] = field(default_factory=dict)
 
     @property
     def step(self) -> int:
@@ -67,6 +78,8 @@ class Checkpoints:
             "model": state.model.state_dict(),
             "optimizer": state.optimizer.state_dict(),
             "ema": None if state.ema is None else state.ema.model.state_dict(),
+            "partners": {name: _saved(partner) for name, partner in state.partners.items()},
+            "measured": torch.tensor(state.measured, dtype=torch.float64),
         }
         with atomic_path(self.path) as beside:
             torch.save(content, beside)
@@ -79,13 +92,16 @@ class Checkpoints:
         losses: list[Any] = content["losses"].tolist()
         _check_layout(self.path, content["model"], state.model)
         _check_settings(self.path, content["settings"], self.settings(len(losses)))
+        _check_partners(self.path, content["partners"], state.partners)
         if len(losses) > steps:
             raise ValueError(f"{self.path} holds {len(losses)} steps already, more than steps={steps}; raise steps")
         state.model.load_state_dict(content["model"])
         state.optimizer.load_state_dict(content["optimizer"])
         if state.ema is not None:
             state.ema.model.load_state_dict(content["ema"])
-        state.losses = losses
+        for name, partner in state.partners.items():
+            _restore(partner, content["partners"][name])
+        state.losses, state.measured = losses, content["measured"].tolist()
 
     def kept(self) -> str:
         """Say what a run that breaks off leaves."""
@@ -94,6 +110,28 @@ class Checkpoints:
         if not self.path.exists():
             return f"no checkpoint was written to {self.path} yet"
         return f"call {self.caller} again to go on from {self.path}"
+
+
+def stage_path(checkpoint: str | Path | None, number: int) -> Path | None:
+    """Where the part ``number`` of a run of several fits keeps its state: "run.pt" becomes "run.stage0.pt"."""
+    if checkpoint is None:
+        return None
+    path = Path(checkpoint)
+    return path.with_name(f"{path.stem}.stage{number}{path.suffix}")
+
+
+def _saved(partner: PartnerState) -> dict[str, Any]:
+    return {
+        "model": partner.module.state_dict(),
+        "optimizer": partner.optimizer.state_dict(),
+        "losses": torch.tensor(partner.losses, dtype=torch.float64),
+    }
+
+
+def _restore(partner: PartnerState, saved: Mapping[str, Any]) -> None:
+    partner.module.load_state_dict(saved["model"])
+    partner.optimizer.load_state_dict(saved["optimizer"])
+    partner.losses = saved["losses"].tolist()
 
 
 def _read(path: Path) -> dict[str, Any]:
@@ -113,13 +151,23 @@ def _read(path: Path) -> dict[str, Any]:
     return content
 
 
-def _check_layout(path: Path, saved: Mapping[str, Tensor], model: nn.Module) -> None:
+def _check_partners(path: Path, saved: Mapping[str, Any], partners: Mapping[str, PartnerState]) -> None:
+    if set(saved) != set(partners):
+        raise ValueError(
+            f"{path} belongs to another run: beside the model learns {', '.join(saved) or 'nothing'} "
+            f"(here {', '.join(partners) or 'nothing'})"
+        )
+    for name, partner in partners.items():
+        _check_layout(path, saved[name]["model"], partner.module, name)
+
+
+def _check_layout(path: Path, saved: Mapping[str, Tensor], model: nn.Module, title: str = "model") -> None:
     here = {name: tuple(value.shape) for name, value in model.state_dict().items()}
     there = {name: tuple(value.shape) for name, value in saved.items()}
     for name in [*here, *there]:
         if here.get(name) != there.get(name):
             raise ValueError(
-                f"{path} belongs to another model: {name} is {there.get(name, 'absent')} in the file "
+                f"{path} belongs to another {title}: {name} is {there.get(name, 'absent')} in the file "
                 f"and {here.get(name, 'absent')} here"
             )
 

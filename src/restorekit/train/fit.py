@@ -1,11 +1,11 @@
 """One training loop for every recipe: a recipe is the step that it passes in."""
 
 import os
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, Protocol, cast
+from typing import TYPE_CHECKING, Any, Literal, TypedDict, cast
 
 import torch
 from torch import nn
@@ -14,14 +14,17 @@ from torch.utils.data import DataLoader, Dataset
 from restorekit._check import check_integer
 from restorekit._random import seeded
 from restorekit.train._forward import Forward
-from restorekit.train.checkpoint import Checkpoints, State
+from restorekit.train._learner import Learner, adam, check_factors, lay_out_moments
+from restorekit.train.checkpoint import Checkpoints, PartnerState, State
 from restorekit.train.ema import Ema
 from restorekit.train.interrupt import Interrupt, ignore_interrupt
+from restorekit.train.keyed import Joined, Key, Pairs, collate, lengths
 from restorekit.train.loop import Loop
 from restorekit.train.order import Order
-from restorekit.train.plan import Plan
-from restorekit.train.schedule import Schedule, constant
+from restorekit.train.plan import Measure, Plan
+from restorekit.train.schedule import Adaptive, Schedule, constant
 from restorekit.train.supervised import Step, supervised
+from restorekit.train.turns import MODEL, Turns
 
 if TYPE_CHECKING:
     from accelerate import Accelerator
@@ -29,12 +32,25 @@ if TYPE_CHECKING:
 _WORKER_TAG = 3  # keeps these draws apart from the others that start from the same seed
 
 
-class Pairs(Protocol):
-    """A data set that is used like a list."""
+class FitOptions(TypedDict, total=False):
+    """The options of `fit` that recipes hand on to it."""
 
-    def __len__(self) -> int: ...
-
-    def __getitem__(self, index: int, /) -> Any: ...
+    learning_rate: float
+    schedule: Schedule | Adaptive
+    betas: tuple[float, float]
+    weight_decay: float
+    clip_norm: float | None
+    accumulate: int
+    ema_decay: float | None
+    measure: Measure | None
+    measure_every: int
+    mixed_precision: Literal["bf16"] | None
+    channels_last: bool
+    find_unused_parameters: bool
+    checkpoint_every: int
+    seed: int
+    workers: int
+    progress: bool
 
 
 @dataclass(frozen=True)
@@ -44,6 +60,8 @@ class FitResult:
     Args:
         losses: Loss of every step from the first one on, those before a resumption included.
         ema: The averaged model in evaluation mode, on the trained model's device; None without ``ema_decay``.
+        measured: What ``measure`` returned, after the steps 0, ``measure_every``, 2 ``measure_every``, ...
+        partner_losses: The losses of the networks that learned beside the model, by name.
 
     Example:
         >>> FitResult(losses=(0.2, 0.1), ema=None).steps
@@ -52,6 +70,8 @@ class FitResult:
 
     losses: tuple[float, ...]
     ema: nn.Module | None
+    measured: tuple[float, ...] = ()
+    partner_losses: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
 
     @property
     def steps(self) -> int:
@@ -61,15 +81,21 @@ class FitResult:
 
 def fit(
     model: nn.Module,
-    pairs: Pairs,
+    pairs: Pairs | Mapping[Key, Pairs],
     *,
     steps: int,
     batch_size: int = 16,
-    step: Step | None = None,
+    step: Step | Turns | None = None,
     learning_rate: float = 1e-4,
-    schedule: Schedule = constant,
+    schedule: Schedule | Adaptive = constant,
+    rate_factors: Mapping[str, float] | None = None,
+    betas: tuple[float, float] = (0.9, 0.999),
+    weight_decay: float = 0.0,
     clip_norm: float | None = None,
+    accumulate: int = 1,
     ema_decay: float | None = None,
+    measure: Measure | None = None,
+    measure_every: int = 1000,
     mixed_precision: Literal["bf16"] | None = None,
     channels_last: bool = True,
     find_unused_parameters: bool = False,
@@ -79,7 +105,7 @@ def fit(
     workers: int = 0,
     progress: bool = True,
 ) -> FitResult:
-    """Train ``model`` in place with Adam (0.9, 0.999, 1e-8).
+    """Train ``model`` in place with Adam.
 
     Everything random is a function of ``seed`` and the number of the step: the order of the items, the generator that
     the step gets, and torch's own generators while the step runs, which are put back afterwards. So two runs agree, and
@@ -95,15 +121,27 @@ def fit(
 
     Args:
         model: Network to train; parameters without ``requires_grad`` stay as they are.
-        pairs: Data set with a length, as a rule of ``(lq, hq)``; item ``i`` must depend on ``i`` alone.
+        pairs: Data set with a length, as a rule of ``(lq, hq)``; item ``i`` must depend on ``i`` alone. Or several of
+            them by key, a scale or a name: each step draws one, and gets its batch as ``Keyed``.
         steps: Number of steps in all, at least 1; those in the checkpoint count.
-        batch_size: Items per step over all processes together, a multiple of their number.
+        batch_size: Items per step over all processes together, a multiple of their number times ``accumulate``.
         step: ``(model, batch, generator) -> loss``; `supervised()` by default. Its ``model`` is a wrapper that is
             called like the model but does not have its attributes; its ``generator`` is the same in every process.
+            Or ``Turns``, where other networks learn beside the model.
         learning_rate: Adam's learning rate, positive.
-        schedule: Factor of the learning rate as a function of the step, from 0.
-        clip_norm: Largest norm of the whole gradient; a longer one is shortened to it.
+        schedule: Factor of the learning rate as a function of the step, from 0; or ``Adaptive``, which looks at what
+            was measured, and may end the run early.
+        rate_factors: Factor of the learning rate for the parameters whose name starts with a text, such as
+            ``{"entry.": 0.1}``; of several, the longest start counts.
+        betas: Adam's decays.
+        weight_decay: Share of the weights that is added to their gradients, at least 0.
+        clip_norm: Largest norm of the model's whole gradient; a longer one is shortened to it.
+        accumulate: Parts in which each batch is taken, one after the other: the gradient is the mean over them, and
+            only one part's features are held. Pictures are augmented and mixed inside a part.
         ema_decay: Decay of the averaged model, in [0, 1]; None makes none.
+        measure: ``(model) -> number``, asked now and then about the averaged model if there is one, else the model, in
+            evaluation mode: PSNR on pictures that are kept out, say.
+        measure_every: Steps between two measurements; the first one follows the first step.
         mixed_precision: ``"bf16"`` runs the model under bfloat16 autocast, with float32 weights and results.
         channels_last: Hand pictures to the model in the layout that convolutions run faster in. The weights keep
             theirs, and predictions come back contiguous. A model that uses ``view`` on its pictures needs False.
@@ -115,16 +153,17 @@ def fit(
         progress: Whether to show a bar with loss and learning rate.
 
     Returns:
-        The losses, averaged over processes, and the averaged model.
+        The losses, averaged over processes, what was measured, and the averaged model.
 
     Raises:
         ImportError: If accelerate is not installed.
         ValueError: If a setting is out of range, or the checkpoint is damaged or belongs to another run.
         OSError: If the checkpoint's folder does not exist, or writing it fails; the file before stays.
         TypeError: If ``pairs`` has no length, or the step does not return a scalar tensor.
-        RuntimeError: If processes were launched that know nothing of each other.
+        RuntimeError: If processes were launched that know nothing of each other, or one of them died; then the first
+            writes a checkpoint, unless it was within an update.
         FloatingPointError: If a loss is not finite (read every 10 steps on a GPU), or a weight when a checkpoint is
-            due; the checkpoint stays as it was, the model does not.
+            due, or a measurement; the checkpoint stays as it was, the model does not.
 
     Example:
         >>> pairs = [(torch.zeros(3, 4, 4), torch.ones(3, 4, 4))] * 8
@@ -133,41 +172,45 @@ def fit(
 
     Source: Adam's constants from Ahn et al., ECCV 2018, section 4.2; the average from Kingma and Ba, ICLR 2015, 7.2.
     """
-    items, trainable = _length(pairs), _trainable(model)
-    accelerator = _accelerator(batch_size, find_unused_parameters)
+    _check_trainable(model)
+    factors = {} if rate_factors is None else rate_factors
+    check_factors(model, factors)
+    items = lengths(pairs)
+    accelerator = _accelerator(batch_size, accumulate, find_unused_parameters)
     bf16 = "bf16" if accelerator.mixed_precision == "bf16" else mixed_precision
-    step = supervised() if step is None else step
-    plan = Plan(steps, batch_size, step, learning_rate, schedule, clip_norm, ema_decay, bf16, seed)
+    plan = Plan(
+        steps, batch_size, supervised() if step is None else step, learning_rate, schedule, clip_norm, ema_decay, bf16,
+        seed, factors, betas, weight_decay, accumulate, measure, measure_every,
+    )  # fmt: skip
+    _check_turns(plan, accelerator)
     path = None if checkpoint is None else Path(checkpoint)
     checkpoints = Checkpoints(path, checkpoint_every, plan.settings(model, items))
     check_integer(workers, "workers", 0)
-    with _lent(model), Interrupt() as interrupt:
-        autocast = accelerator.device.type if bf16 else None
-        forward = accelerator.prepare_model(Forward(model, autocast=autocast, channels_last=channels_last).train())
-        fused = _fusible(trainable)
-        adam = torch.optim.Adam(trainable, lr=learning_rate, betas=(0.9, 0.999), eps=1e-8, fused=fused)
-        state = State(model, adam, None if ema_decay is None else Ema(model, ema_decay), [])
+    with ExitStack() as stack:
+        for module in (model, *(partner.module for partner in plan.partners.values())):
+            stack.enter_context(_lent(module))
+        interrupt = stack.enter_context(Interrupt())
+        learners = _learners(model, plan, accelerator, channels_last)
+        state = _state(learners, ema_decay)
         _resume(checkpoints, state, steps, accelerator)
-        batches = iter(_loader(pairs, plan, state.step, workers, accelerator))
-        Loop(accelerator, forward, plan, checkpoints, interrupt, progress).run(state, batches)
+        batches = iter(_loader(pairs, items, plan, state.step, workers, accelerator))
+        Loop(accelerator, learners, plan, checkpoints, interrupt, progress).run(state, batches)
         accelerator.wait_for_everyone()  # so that every process finds the checkpoint
-    return FitResult(tuple(state.losses), None if state.ema is None else state.ema.model.to(_device(model)))
+    return FitResult(
+        losses=tuple(state.losses),
+        ema=None if state.ema is None else state.ema.model.to(_device(model)),
+        measured=tuple(state.measured),
+        partner_losses={name: tuple(partner.losses) for name, partner in state.partners.items()},
+    )
 
 
-def _length(pairs: Pairs) -> int:
-    if not (hasattr(pairs, "__len__") and hasattr(pairs, "__getitem__")):
-        raise TypeError(f"pairs must be a data set with a length and items, got {type(pairs).__name__}")
-    if len(pairs) == 0:
-        raise ValueError("pairs must hold at least one item, got an empty data set")
-    return len(pairs)
-
-
-def _accelerator(batch_size: int, find_unused_parameters: bool) -> "Accelerator":
+def _accelerator(batch_size: int, accumulate: int, find_unused_parameters: bool) -> "Accelerator":
     try:
         from accelerate import Accelerator, DistributedDataParallelKwargs  # noqa: PLC0415
     except ImportError as error:
         raise ImportError("training needs accelerate: pip install 'restorekit[train]'") from error
     check_integer(batch_size, "batch_size", 1)
+    check_integer(accumulate, "accumulate", 1)
     handler = DistributedDataParallelKwargs(find_unused_parameters=find_unused_parameters)
     accelerator = Accelerator(kwargs_handlers=[handler])
     if accelerator.mixed_precision not in ("no", "bf16"):
@@ -178,61 +221,86 @@ def _accelerator(batch_size: int, find_unused_parameters: bool) -> "Accelerator"
             f"{launched} processes were launched, but accelerate takes each for the only one; "
             "set ACCELERATE_USE_CPU=1 for several processes without GPUs"
         )
-    if batch_size % accelerator.num_processes:
+    if batch_size % (accelerator.num_processes * accumulate):
         raise ValueError(
             f"batch_size counts all processes together and must be a multiple of their number "
-            f"{accelerator.num_processes}, got {batch_size}"
+            f"{accelerator.num_processes} times accumulate {accumulate}, got {batch_size}"
         )
     return accelerator
 
 
-def _trainable(model: nn.Module) -> list[nn.Parameter]:
-    trainable = [parameter for parameter in model.parameters() if parameter.requires_grad]
-    if not trainable:
+def _check_trainable(model: nn.Module) -> None:
+    if not any(parameter.requires_grad for parameter in model.parameters()):
         raise ValueError(f"{type(model).__name__} has no parameter with requires_grad, there is nothing to train")
-    return trainable
 
 
-def _fusible(parameters: Iterable[nn.Parameter]) -> bool:
-    """Whether Adam's one pass over all weights may run: it takes each of them for one piece of memory."""
-    layouts = (torch.contiguous_format, torch.channels_last)
-    return all(
-        parameter.device.type in ("cpu", "cuda")
-        and parameter.is_floating_point()
-        and any(parameter.is_contiguous(memory_format=layout) for layout in layouts)
-        for parameter in parameters
-    )
+def _check_turns(plan: Plan, accelerator: "Accelerator") -> None:
+    for partner in plan.partners.values():
+        _check_trainable(partner.module)
+    if plan.partners and plan.accumulate > 1 and accelerator.num_processes > 1:
+        raise ValueError(
+            f"accumulate must be 1 where networks take turns in several processes, got {plan.accumulate}; "
+            "launch more processes or make the batch smaller"
+        )
+
+
+def _learners(model: nn.Module, plan: Plan, accelerator: "Accelerator", channels_last: bool) -> dict[str, Learner]:
+    """The model and its partners, where they train, each with an optimiser of its own."""
+    autocast = accelerator.device.type if plan.mixed_precision else None
+
+    def learner(module: nn.Module, rate: float, clip_norm: float | None, factors: Mapping[str, float]) -> Learner:
+        forward = accelerator.prepare_model(Forward(module, autocast=autocast, channels_last=channels_last).train())
+        optimizer = adam(module, betas=plan.betas, weight_decay=plan.weight_decay, factors=factors)
+        return Learner(module, forward, optimizer, rate, clip_norm)
+
+    partners = {
+        name: learner(partner.module, partner.learning_rate or plan.learning_rate, None, {})
+        for name, partner in plan.partners.items()
+    }
+    return {MODEL: learner(model, plan.learning_rate, plan.clip_norm, plan.rate_factors), **partners}
+
+
+def _state(learners: Mapping[str, Learner], ema_decay: float | None) -> State:
+    model = learners[MODEL]
+    partners = {
+        name: PartnerState(learner.module, learner.optimizer) for name, learner in learners.items() if name != MODEL
+    }
+    ema = None if ema_decay is None else Ema(model.module, ema_decay)
+    return State(model.module, model.optimizer, ema, [], partners=partners)
 
 
 def _resume(checkpoints: Checkpoints, state: State, steps: int, accelerator: "Accelerator") -> None:
     checkpoints.resume(state, steps=steps)
-    _lay_out_moments(state.optimizer)
+    for optimizer in (state.optimizer, *(partner.optimizer for partner in state.partners.values())):
+        lay_out_moments(optimizer)
     starts = accelerator.gather(torch.tensor([state.step], device=accelerator.device)).tolist()
     if len(set(starts)) > 1:
         raise ValueError(f"the processes would start at steps {starts}: they must share {checkpoints.path}")
 
 
-def _lay_out_moments(adam: torch.optim.Optimizer) -> None:
-    """Like their weights, whatever layout they were saved in: Adam's one pass takes them value by value from memory."""
-    for weight, moments in adam.state.items():
-        for name, moment in moments.items():
-            if moment.shape == weight.shape and moment.stride() != weight.stride():
-                moments[name] = torch.empty_like(weight, dtype=moment.dtype).copy_(moment)
-
-
-def _loader(pairs: Pairs, plan: Plan, start: int, workers: int, accelerator: "Accelerator") -> DataLoader[Any]:
+def _loader(
+    pairs: Pairs | Mapping[Key, Pairs],
+    items: int | Mapping[Key, int],
+    plan: Plan,
+    start: int,
+    workers: int,
+    accelerator: "Accelerator",
+) -> DataLoader[Any]:
     order = Order(
-        len(pairs),
+        items,
         batch_size=plan.batch_size,
         start=start,
         stop=plan.steps,
         seed=plan.seed,
         rank=accelerator.process_index,
         ranks=accelerator.num_processes,
+        parts=plan.accumulate,
     )
+    several = isinstance(pairs, Mapping)
     return DataLoader(
-        cast("Dataset[Any]", pairs),
+        Joined(pairs) if isinstance(pairs, Mapping) else cast("Dataset[Any]", pairs),
         batch_sampler=order,
+        collate_fn=collate if several else None,
         num_workers=workers,
         pin_memory=accelerator.device.type == "cuda",
         worker_init_fn=ignore_interrupt,

@@ -1,11 +1,35 @@
 """Learning-rate schedules: a factor that depends on the number of the step alone, so a resumed run needs no state."""
 
 import math
-from collections.abc import Callable
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
 
 from restorekit._check import check_integer, check_interval
 
 Schedule = Callable[[int], float]
+
+
+class Adaptive(ABC):
+    """A schedule that looks at what was measured on the way, for `fit` together with its ``measure``.
+
+    Example:
+        >>> class UntilGood(Adaptive):
+        ...     def factor(self, step, measured): return 0.0 if measured and measured[-1] > 30 else 1.0
+        >>> UntilGood().factor(100, [28.5, 30.1])
+        0.0
+    """
+
+    @abstractmethod
+    def factor(self, step: int, measured: Sequence[float]) -> float:
+        """Factor of the learning rate, a function of its arguments alone, so that a resumed run needs no state.
+
+        Args:
+            step: Number of the step, from 0.
+            measured: All values so far: after the updates of the steps 0, ``measure_every``, 2 ``measure_every``, ...
+
+        Returns:
+            The factor; 0 ends the run before this step.
+        """
 
 
 def constant(step: int) -> float:
