@@ -9,7 +9,6 @@ from collections.abc import Callable
 from functools import partial
 
 from evidence.experiment import Experiment, Job, Trained, main
-
 from restorekit.augment import Mixture, cutblur
 from restorekit.metrics import count_multadds
 from restorekit.models import CARN, carn, fold_desubpixel

@@ -10,6 +10,7 @@ import json
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 from pathlib import Path
 from statistics import fmean
 from typing import Any, TypeVar
@@ -51,7 +52,9 @@ class Job:
 
     def crops(self, scale: int, *, patch_size: int, length: int) -> RandomCropPairs:
         """Training pairs of this seed, from pictures that are decoded once for all runs of a scale."""
-        whole = CropCache(self.data, self.out / f"crops_x{scale}.npy", size=320, stride=160, scale=scale, progress=False)
+        whole = CropCache(
+            self.data, self.out / f"crops_x{scale}.npy", size=320, stride=160, scale=scale, progress=False
+        )
         return RandomCropPairs(whole, patch_size=patch_size, scale=scale, length=length, seed=self.seed)
 
     def start(self, build: Callable[[], Built]) -> Built:
@@ -125,8 +128,7 @@ class Experiment:
 def thinned(losses: Sequence[float], points: int = 20) -> list[float]:
     """Means over equal parts of a run: enough for a curve."""
     edges = [round(len(losses) * k / points) for k in range(points + 1)]
-    pairs = zip(edges, edges[1:], strict=False)
-    return [round(fmean(losses[a:b]), 6) for a, b in pairs if a < b]
+    return [round(fmean(losses[a:b]), 6) for a, b in pairwise(edges) if a < b]
 
 
 def main(experiment: Experiment, description: str | None) -> None:

@@ -17,13 +17,13 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-from evidence import adversarial, augmentation, simusr
-from evidence.experiment import Experiment
 from harness import Options, surroundings
 
+from evidence import adversarial, augmentation, progressive, simusr
+from evidence.experiment import Experiment
 from restorekit.image import atomic_path
 
-EXPERIMENTS = {script.EXPERIMENT.name: script for script in (augmentation, simusr, adversarial)}
+EXPERIMENTS = {script.EXPERIMENT.name: script for script in (augmentation, simusr, progressive, adversarial)}
 BENCHMARKS = Path(__file__).parents[1]
 
 

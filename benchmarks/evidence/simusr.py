@@ -8,7 +8,6 @@ once more.
 from pathlib import Path
 
 from evidence.experiment import Experiment, Job, Trained, main
-
 from restorekit.data import CropCache, ImageFolder, PseudoPairs, RandomCropPairs
 from restorekit.image import resize_uint8, write_image
 from restorekit.metrics import count_multadds
