@@ -1,4 +1,4 @@
-"""Pictures of the evidence: a dot for each seed, and strips of a photograph that no run has seen."""
+"""Plots of the evidence: a dot for each seed."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -6,7 +6,6 @@ from statistics import fmean
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from evidence.experiment import SETS
 from evidence.page import ARMS, METRICS, of_arm
@@ -34,19 +33,6 @@ def dots(name: str, runs: Sequence[Mapping[str, Any]], path: Path) -> None:
         axes.set_xticks(range(len(shown)), [label.replace(", ", "\n") for label in shown.values()])
         axes.grid(axis="y", linewidth=0.5, alpha=0.6)
     axes.legend(fontsize="small")
-    save(figure, path)
-
-
-def strip(pictures: Mapping[str, NDArray[np.uint8]], detail: tuple[slice, slice], path: Path) -> None:
-    """Pictures side by side, a detail of each below."""
-    from matplotlib.figure import Figure  # noqa: PLC0415
-
-    figure = Figure(figsize=(3.2 * len(pictures), 6.4), layout="constrained")
-    for (whole, part), (title, picture) in zip(figure.subplots(2, len(pictures)).T, pictures.items(), strict=True):
-        whole.set_title(title)
-        for axes, shown in ((whole, picture), (part, picture[detail])):
-            axes.imshow(shown, interpolation="nearest")
-            axes.set_axis_off()
     save(figure, path)
 
 
