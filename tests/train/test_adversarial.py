@@ -16,14 +16,14 @@ KINDS = ("vanilla", "least-squares", "hinge", "relativistic")
 
 
 class Judge(nn.Module):
-    """Two maps of logits, through BatchNorm."""
+    """Two maps of logits, through BatchNorm; biases, where the losses do not depend on them, would follow rounding."""
 
     minimum_side = 4
 
     def __init__(self):
         super().__init__()
-        self.features = nn.Sequential(nn.Conv2d(3, 4, 3, padding=1), nn.BatchNorm2d(4), nn.LeakyReLU(0.1))
-        self.fine, self.coarse = nn.Conv2d(4, 1, 1), nn.Conv2d(4, 1, 2, stride=2)
+        self.features = nn.Sequential(nn.Conv2d(3, 4, 3, padding=1, bias=False), nn.BatchNorm2d(4), nn.LeakyReLU(0.1))
+        self.fine, self.coarse = nn.Conv2d(4, 1, 1, bias=False), nn.Conv2d(4, 1, 2, stride=2, bias=False)
 
     def forward(self, x):
         features = self.features(x)
@@ -139,6 +139,20 @@ def test_the_published_defaults(noted):
     assert result.partner_losses["discriminator"] == pytest.approx(judged, abs=1e-6)
 
 
+def test_a_batch_may_be_taken_in_parts(pairs):
+    results = []
+    for parts in (1, 2):
+        model, judge = _networks()
+        judge.features[1] = nn.Identity()  # BatchNorm would know the parts
+        results.append((_fit(model, pairs, adversarial(judge, content=F.l1_loss), accumulate=parts), model, judge))
+    (whole, *networks), (parts, *others) = results
+    assert parts.partner_losses["discriminator"] == pytest.approx(whole.partner_losses["discriminator"], abs=1e-6)
+    assert parts.losses == pytest.approx(whole.losses, abs=1e-6)
+    for one, other in zip(networks, others, strict=True):
+        assert all(parameter.requires_grad for parameter in other.parameters())
+        torch.testing.assert_close(one.state_dict(), other.state_dict(), rtol=0, atol=1e-5)
+
+
 def _gradients(module):
     return [None if parameter.grad is None else parameter.grad.clone() for parameter in module.parameters()]
 
@@ -146,7 +160,8 @@ def _gradients(module):
 def test_each_turn_trains_one_network_and_leaves_the_other(pairs):
     model, judge = _networks()
     step = adversarial(judge, content=F.l1_loss)
-    partners = {name: partner.module for name, partner in step.partners.items()}
+    partners, calls = {name: partner.module for name, partner in step.partners.items()}, []
+    partners["discriminator"].register_forward_hook(lambda *_: calls.append(1))
     batch = tuple(torch.stack(part) for part in zip(*pairs[:BATCH], strict=True))
     turns = step.turns(model, partners, batch, torch.Generator())
     name, loss = next(turns)
@@ -155,6 +170,7 @@ def test_each_turn_trains_one_network_and_leaves_the_other(pairs):
     assert all(gradient is None for gradient in _gradients(model))
     before = _gradients(judge)
     assert all(gradient.abs().sum() > 0 for gradient in before)
+    assert len(calls) == 1  # more would not do between processes
     name, loss = next(turns)
     loss.backward()
     assert name == "model"

@@ -21,7 +21,7 @@ STEPS = 10
 TWO_PROCESSES = """
 import json, os, sys, torch
 from torch import nn
-from restorekit.train import fit, supervised
+from restorekit.train import Partner, Turns, fit, frozen, supervised
 
 
 def blend(lq, hq, *, generator=None):
@@ -39,18 +39,37 @@ class Heads(nn.Module):
         return self.heads[0](x)  # the other one gets no gradient
 
 
+class Scaled(nn.Conv2d):
+    def forward(self, x, scale=None):
+        return super().forward(x) * scale
+
+
+class Contest(Turns):
+    def __init__(self):
+        self.partners = {"judge": Partner(nn.Conv2d(3, 1, 3), 1e-3)}
+
+    def turns(self, model, partners, batch, generator):
+        lq, hq = batch
+        out = model(lq)
+        yield "judge", partners["judge"](out.detach() - hq).mean()
+        with frozen(partners["judge"]) as judge:
+            yield "model", (out - hq).abs().mean() - 0.01 * judge(out - hq).mean()
+
+
 if __name__ == "__main__":
-    out, augment = sys.argv[1], blend if sys.argv[2] == "blend" else None
+    out, case = sys.argv[1:]
     generator = torch.Generator().manual_seed(0)
     pairs = [(x, 1 - x) for x in torch.rand(21, 3, 8, 8, generator=generator)]
     torch.manual_seed(int(os.environ.get("RANK", 0)))  # the first process' weights count
     model = nn.Sequential(nn.Conv2d(3, 8, 3, padding=1), nn.ReLU(), nn.Conv2d(8, 3, 3, padding=1))
-    if sys.argv[2] == "heads":
+    if case == "heads":
         model = Heads()
-    step = supervised(augment=augment, micro_batch=1 if sys.argv[2] == "parts" else None)
-    result = fit(model, pairs, steps=50, batch_size=4, learning_rate=1e-2, step=step,
-                 ema_decay=0.9, clip_norm=0.5, find_unused_parameters=sys.argv[2] == "heads",
-                 checkpoint=out + ".pt", progress=False)
+    if case == "keyed":
+        model, pairs = Scaled(3, 3, 3, padding=1), {1: pairs[:10], 2: pairs[10:]}
+    step = supervised(augment=blend if case == "blend" else None, micro_batch=1 if case == "parts" else None)
+    result = fit(model, pairs, steps=50, batch_size=4, learning_rate=1e-2, step=Contest() if case == "turns" else step,
+                 ema_decay=0.9, clip_norm=0.5, accumulate=2 if case == "keyed" else 1,
+                 find_unused_parameters=case == "heads", checkpoint=out + ".pt", progress=False)
     if os.environ.get("RANK", "0") == "0":
         with open(out, "w") as file:
             weight = next(model.parameters()).detach().sum().item()
@@ -292,7 +311,7 @@ def _launch(script, out, case, *, processes):
     return json.loads(out.read_text())
 
 
-@pytest.mark.parametrize("case", ["none", "blend", "heads", "parts"])
+@pytest.mark.parametrize("case", ["none", "blend", "heads", "parts", "keyed", "turns"])
 def test_two_processes_follow_the_curve_of_one(tmp_path, case):
     script = tmp_path / "script.py"
     script.write_text(TWO_PROCESSES)

@@ -45,3 +45,46 @@ def test_seeds_and_passes_shuffle_differently():
 
 def test_nothing_is_left_after_the_end():
     assert _batches(5, 2, 3, start=3) == []
+
+
+LENGTHS = {2: 5, 3: 7, "noise": 1}
+
+
+def _keyed(stop, **options):
+    return list(Order(LENGTHS, **{"batch_size": 4, "start": 0, "stop": stop, "seed": 0, **options}))
+
+
+def test_a_batch_of_several_data_sets_is_of_one():
+    for batch in _keyed(40):
+        assert len({key for key, _ in batch}) == 1
+
+
+@given(st.integers(0, 2500))
+def test_a_later_start_sees_the_same_batches_of_several(start):
+    assert _keyed(start + 3, start=start) == _keyed(start + 3)[start:]
+
+
+def test_each_of_several_is_passed_through_whole():
+    rows = {key: [] for key in LENGTHS}
+    for batch in _keyed(60):
+        rows[batch[0][0]] += [index for _, index in batch]
+    for key, row in rows.items():
+        for first in range(0, len(row) - LENGTHS[key] + 1, LENGTHS[key]):
+            assert Counter(row[first : first + LENGTHS[key]]) == Counter(range(LENGTHS[key]))
+
+
+def test_several_are_drawn_evenly_and_anew_beyond_the_first_block():
+    drawn = [batch[0][0] for batch in _keyed(3000)]
+    assert all(850 < count < 1150 for count in Counter(drawn).values())
+    assert drawn[:1000] != drawn[1000:2000]
+
+
+@given(st.integers(1, 3), st.integers(1, 3), st.integers(1, 3))
+def test_parts_and_processes_split_a_batch(share, ranks, parts):
+    size = share * ranks * parts
+    whole = _keyed(5, batch_size=size)
+    split = [_keyed(5, batch_size=size, rank=rank, ranks=ranks, parts=parts) for rank in range(ranks)]
+    assert all(len(batches) == 5 * parts for batches in split)
+    for step in range(5):
+        taken = [split[rank][step * parts + part] for rank in range(ranks) for part in range(parts)]
+        assert list(chain.from_iterable(taken)) == whole[step]

@@ -6,7 +6,6 @@ from restorekit.train.fit import FitOptions, FitResult, fit
 from restorekit.train.keyed import Keyed
 from restorekit.train.mdf import MDFCurves, MDFFit, fit_mdf
 from restorekit.train.progressive import ProgressiveStage, progressive
-from restorekit.train.schedule import Schedule, constant, cosine, halve_every
 from restorekit.train.schedule import Adaptive, Schedule, constant, cosine, halve_every
 from restorekit.train.supervised import Step, supervised
 from restorekit.train.turns import Partner, Turns, frozen
@@ -19,14 +18,12 @@ __all__ = [
     "Keyed",
     "MDFCurves",
     "MDFFit",
+    "Partner",
     "ProgressiveStage",
     "Schedule",
     "Step",
-    "adversarial",
-    "Partner",
-    "Schedule",
-    "Step",
     "Turns",
+    "adversarial",
     "constant",
     "cosine",
     "fit",

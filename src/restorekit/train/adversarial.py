@@ -34,8 +34,9 @@ def adversarial(
 
     The model runs once. In its turn the discriminator, which has made its update, is frozen; in the discriminator's,
     no gradient reaches the model. Real and restored pictures go through it one after the other, so that BatchNorm
-    takes the statistics of each kind on its own. `fit` counts the discriminator's loss in
-    ``FitResult.partner_losses["discriminator"]``, and trains it with Adam at the model's schedule, without clipping.
+    takes the statistics of each kind on its own. `fit` trains it with an Adam of its own at the model's schedule,
+    without clipping, and returns its losses as ``partner_losses["discriminator"]``. What the model's run leaves for its
+    gradient is held until its turn: of the whole batch, also if `fit` takes it in parts.
 
     From several data sets by their scales, as `fit` takes them, the model is called with ``scale=key``.
 
@@ -46,7 +47,8 @@ def adversarial(
             ImageNet's weights, which ``models.load_trunk`` reads. One that holds a network must be on the device that
             `fit` trains on.
         gan: What both play for; ``GANLoss("vanilla")`` if None. With "relativistic" the discriminator judges the real
-            pictures in the model's turn as well; "wgan" gets no gradient penalty here.
+            pictures in the model's turn as well, and takes averages in each process alone; "wgan" gets no gradient
+            penalty here.
         gan_weight: Weight of the model's part of it, at least 0.
         discriminator_rate: Learning rate of the discriminator; the model's if None.
         augment: ``(lq, hq, *, generator) -> (lq, hq)``, applied to the whole batch over all processes.

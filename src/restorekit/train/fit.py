@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypedDict, cast
@@ -173,27 +173,36 @@ def fit(
     Source: Adam's constants from Ahn et al., ECCV 2018, section 4.2; the average from Kingma and Ba, ICLR 2015, 7.2.
     """
     _check_trainable(model)
-    factors = {} if rate_factors is None else rate_factors
-    check_factors(model, factors)
-    items = lengths(pairs)
     accelerator = _accelerator(batch_size, accumulate, find_unused_parameters)
     bf16 = "bf16" if accelerator.mixed_precision == "bf16" else mixed_precision
     plan = Plan(
         steps, batch_size, supervised() if step is None else step, learning_rate, schedule, clip_norm, ema_decay, bf16,
-        seed, factors, betas, weight_decay, accumulate, measure, measure_every,
+        seed, rate_factors or {}, betas, weight_decay, accumulate, measure, measure_every,
     )  # fmt: skip
+    check_factors(model, plan.rate_factors)
     _check_turns(plan, accelerator)
     path = None if checkpoint is None else Path(checkpoint)
-    checkpoints = Checkpoints(path, checkpoint_every, plan.settings(model, items))
+    checkpoints = Checkpoints(path, checkpoint_every, plan.settings(model, lengths(pairs)))
     check_integer(workers, "workers", 0)
-    with ExitStack() as stack:
-        for module in (model, *(partner.module for partner in plan.partners.values())):
-            stack.enter_context(_lent(module))
-        interrupt = stack.enter_context(Interrupt())
+    return _run(model, pairs, plan, accelerator, checkpoints, channels_last, workers, progress)
+
+
+def _run(
+    model: nn.Module,
+    pairs: Pairs | Mapping[Key, Pairs],
+    plan: Plan,
+    accelerator: "Accelerator",
+    checkpoints: Checkpoints,
+    channels_last: bool,
+    workers: int,
+    progress: bool,
+) -> FitResult:
+    """Train the model, and its partners, by a plan."""
+    with _lent(model, *(partner.module for partner in plan.partners.values())), Interrupt() as interrupt:
         learners = _learners(model, plan, accelerator, channels_last)
-        state = _state(learners, ema_decay)
-        _resume(checkpoints, state, steps, accelerator)
-        batches = iter(_loader(pairs, items, plan, state.step, workers, accelerator))
+        state = _state(learners, plan.ema_decay)
+        _resume(checkpoints, state, plan.steps, accelerator)
+        batches = iter(_loader(pairs, plan, state.step, workers, accelerator))
         Loop(accelerator, learners, plan, checkpoints, interrupt, progress).run(state, batches)
         accelerator.wait_for_everyone()  # so that every process finds the checkpoint
     return FitResult(
@@ -279,15 +288,10 @@ def _resume(checkpoints: Checkpoints, state: State, steps: int, accelerator: "Ac
 
 
 def _loader(
-    pairs: Pairs | Mapping[Key, Pairs],
-    items: int | Mapping[Key, int],
-    plan: Plan,
-    start: int,
-    workers: int,
-    accelerator: "Accelerator",
+    pairs: Pairs | Mapping[Key, Pairs], plan: Plan, start: int, workers: int, accelerator: "Accelerator"
 ) -> DataLoader[Any]:
     order = Order(
-        items,
+        lengths(pairs),
         batch_size=plan.batch_size,
         start=start,
         stop=plan.steps,
@@ -296,11 +300,10 @@ def _loader(
         ranks=accelerator.num_processes,
         parts=plan.accumulate,
     )
-    several = isinstance(pairs, Mapping)
     return DataLoader(
         Joined(pairs) if isinstance(pairs, Mapping) else cast("Dataset[Any]", pairs),
         batch_sampler=order,
-        collate_fn=collate if several else None,
+        collate_fn=collate if isinstance(pairs, Mapping) else None,
         num_workers=workers,
         pin_memory=accelerator.device.type == "cuda",
         worker_init_fn=ignore_interrupt,
@@ -313,15 +316,17 @@ def _device(model: nn.Module) -> torch.device:
 
 
 @contextmanager
-def _lent(model: nn.Module) -> Iterator[None]:
-    """Start without gradients, and bring the model back to its device and each of its modules to its mode."""
-    device = _device(model)
-    modes = [(module, module.training) for module in model.modules()]
-    model.zero_grad()
+def _lent(*networks: nn.Module) -> Iterator[None]:
+    """Start without gradients, and bring networks back to their devices and each of their modules to its mode."""
+    devices = [_device(network) for network in networks]
+    modes = [(module, module.training) for network in networks for module in network.modules()]
+    for network in networks:
+        network.zero_grad()
     try:
         yield
     finally:
-        model.zero_grad()
-        model.to(device)
+        for network, device in zip(networks, devices, strict=True):
+            network.zero_grad()
+            network.to(device)
         for module, mode in modes:
             module.training = mode
