@@ -12,6 +12,7 @@ from pathlib import Path
 from statistics import fmean, stdev
 from typing import Any
 
+from harness import Measurement
 from page import markdown
 
 from evidence.experiment import REFERENCE, SETS
@@ -31,6 +32,9 @@ ARMS = {
     "adversarial": {"l1": "L1, the start", "gan": "PCARN"},
 }
 METRICS = {"psnr": ("PSNR, dB", "{:.2f}"), "ssim": ("SSIM", "{:.4f}"), "mdf": ("MDF distance", "{:.4f}")}
+# How ``zero_shot.py`` calls the two, how its numbers are written by their units, and of which the ratio says something.
+ZSSR, FEED_FORWARD = "restorekit, ZSSR", "restorekit, feed-forward"
+FORMS, COSTS = {"dB": "{:.2f}", "": "{:.4f}", "s": "{:.3f}", "G": "{:,.1f}"}, ("s", "G")
 Runs = Sequence[Mapping[str, Any]]
 
 
@@ -41,6 +45,8 @@ def page(report: Mapping[str, Any], template: str) -> str:
         name = line[2:-2]
         if line == "[[machine]]":
             lines.append(machine(report))
+        elif line == "[[zero_shot]]":
+            lines += one_picture(report.get("zero_shot"))
         elif line.startswith("[[") and line.endswith("]]"):
             lines += section(name, report["experiments"].get(name, []))
         else:
@@ -60,6 +66,21 @@ def section(name: str, runs: Runs) -> list[str]:
         return [f"Not measured yet: `python -m evidence.run --only {name} ...`."]
     lines = [budget(name, runs), "", *table(name, runs), ""]
     return [*lines, *(f"- {line}" for line in differences(name, runs))]
+
+
+def one_picture(measured: Mapping[str, Any] | None) -> list[str]:
+    """What ``zero_shot.py`` found, a row for each measure, with the ratio of the two methods."""
+    if measured is None:
+        return ["Not measured yet: `python zero_shot.py ...`."]
+    rows = [Measurement.from_json(one) for one in measured["measurements"]]
+    cells = [[rows[0].title, "bicubic", "SimUSR", "ZSSR", "ZSSR / SimUSR"]]
+    for row in rows:
+        values = {way.name: way.median for way in row.ways}
+        form = FORMS[row.unit]
+        shown = [form.format(values[name]) if name in values else "" for name in ("bicubic", FEED_FORWARD, ZSSR)]
+        ratio = f"{values[ZSSR] / values[FEED_FORWARD]:,.0f}" if row.unit in COSTS else ""
+        cells.append([f"{row.table}, {row.unit}".removesuffix(", "), *shown, ratio])
+    return markdown(cells)
 
 
 def budget(name: str, runs: Runs) -> str:

@@ -60,11 +60,13 @@ def gather(experiment: Experiment, out: Path) -> list[dict[str, Any]]:
 
 def write(out: Path, target: Path) -> None:
     """Keep what the file holds of experiments of which no run is here."""
-    kept = json.loads(target.read_text(encoding="utf-8"))["experiments"] if target.exists() else {}
+    kept = json.loads(target.read_text(encoding="utf-8")) if target.exists() else {"experiments": {}}
     found = {name: gather(script.EXPERIMENT, out) for name, script in EXPERIMENTS.items()}
-    experiments = {name: runs or kept.get(name, []) for name, runs in found.items()}
+    experiments = {name: runs or kept["experiments"].get(name, []) for name, runs in found.items()}
+    single = out / "zero_shot.json"  # of one picture, by zero_shot.py
+    one = json.loads(single.read_text(encoding="utf-8")) if single.exists() else kept.get("zero_shot")
     with atomic_path(target) as beside:
-        report = {**surroundings(Options(threads=1)), "experiments": experiments}
+        report = {**surroundings(Options(threads=1)), "experiments": experiments, "zero_shot": one}
         beside.write_text(json.dumps(report, indent=1, allow_nan=False) + "\n", encoding="utf-8")
 
 

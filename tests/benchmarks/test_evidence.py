@@ -7,8 +7,9 @@ import pytest
 import torch
 from evidence import run
 from evidence.experiment import Experiment, Job, Trained, thinned
-from evidence.page import ARMS, TEMPLATE, page, section, verdict
+from evidence.page import ARMS, TEMPLATE, one_picture, page, section, verdict
 from evidence.plots import dots
+from harness import record
 from PIL import Image
 
 from restorekit.image import write_image
@@ -68,6 +69,21 @@ def test_seeds_that_one_arm_lacks_are_not_compared():
 
 def test_an_experiment_without_runs_says_how():
     assert section("simusr", RUNS[:1]) == ["Not measured yet: `python -m evidence.run --only simusr ...`."]
+
+
+def test_one_picture_has_costs_with_their_ratio():
+    values = {"bicubic": 30.0, "restorekit, ZSSR": 32.0, "restorekit, feed-forward": 31.5}
+    seconds = {"restorekit, feed-forward": 0.05, "restorekit, ZSSR": 200.0}
+    rows = [
+        record("to 40 x 30", values, table="PSNR, sr-y", unit="dB"),
+        record("to 40 x 30", seconds, table="Time", unit="s"),
+    ]
+    assert one_picture({"measurements": [row.to_json() for row in rows]}) == [
+        "| to 40 x 30 | bicubic | SimUSR | ZSSR | ZSSR / SimUSR |",
+        "|---|---|---|---|---|",
+        "| PSNR, sr-y, dB | 30.00 | 31.50 | 32.00 |  |",
+        "| Time, s |  | 0.050 | 200.000 | 4,000 |",
+    ]
 
 
 def test_the_page_is_what_the_kept_numbers_make():
@@ -145,10 +161,12 @@ def test_runs_that_need_others_come_after_them_and_failures_are_told(tmp_path, m
 
 def test_numbers_of_experiments_without_runs_here_are_kept(tmp_path):
     target, folder = tmp_path / "evidence.json", tmp_path / "runs" / "simusr" / "simusr-1"
-    target.write_text(json.dumps({"experiments": {"augmentation": [made_up("none", 0, 20.0)], "simusr": RUNS}}))
+    kept = {"experiments": {"augmentation": [made_up("none", 0, 20.0)], "simusr": RUNS}, "zero_shot": {"threads": 1}}
+    target.write_text(json.dumps(kept))
     folder.mkdir(parents=True)
     (folder / "result.json").write_text(json.dumps(made_up("simusr", 1, 21.0)))
     run.write(tmp_path / "runs", target)
-    found = json.loads(target.read_text())["experiments"]
-    assert found["augmentation"] == [made_up("none", 0, 20.0)]
-    assert found["simusr"] == [made_up("simusr", 1, 21.0)]
+    found = json.loads(target.read_text())
+    assert found["experiments"]["augmentation"] == [made_up("none", 0, 20.0)]
+    assert found["experiments"]["simusr"] == [made_up("simusr", 1, 21.0)]
+    assert found["zero_shot"] == {"threads": 1}
