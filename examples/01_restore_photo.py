@@ -1,4 +1,4 @@
-"""Train a small CARN-M x2 with CutBlur for a minute, restore a photograph that it never saw, and show what came out.
+"""Train a small CARN-M x2 with CutBlur for half a minute, restore a photograph that it never saw, and show both.
 
 Everything ships with scikit-image: a dozen pictures to train on, and the cat ``chelsea``, which is kept out. Needs the
 extras ``train`` and ``plots``.
@@ -43,7 +43,7 @@ def train(steps: int) -> CARN:
         steps=steps,
         batch_size=BATCH_SIZE,
         step=supervised(augment=cutblur),
-        learning_rate=4e-3,  # far above the published 1e-4: there is a minute, not a week
+        learning_rate=4e-3,  # far above the published 1e-4: there is half a minute, not a week
         schedule=cosine(steps, floor=0.02),
     )
     return fold_desubpixel(model)

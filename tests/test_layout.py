@@ -19,13 +19,16 @@ VAGUE = {"utils", "util", "common", "core", "helpers", "helper", "misc", "tools"
 
 # Private files need no test of their own name: what they do is tested through the public entry named here.
 PRIVATE = {
+    "__main__.py": "tests/cli/test_command.py",
     "_check.py": "tests/test_check.py",
     "_random.py": "tests/test_random.py",
     "augment/_pair.py": "tests/augment/test_pair.py",
     "augment/_pool.py": "tests/augment/test_mixture.py",
+    "cli/_console.py": "tests/cli/test_command.py",
     "data/_manifest.py": "tests/data/test_writing.py",
     "data/_pictures.py": "tests/data/test_crops.py",
     "data/_resuming.py": "tests/data/test_writing.py",
+    "data/_unreadable.py": "tests/data/test_unreadable.py",
     "degrade/_codec.py": "tests/degrade/test_jpeg.py",
     "degrade/_execute.py": "tests/degrade/test_recipe.py",
     "degrade/_filtering.py": "tests/degrade/test_sinc.py",
@@ -105,6 +108,7 @@ PRIVATE = {
     "models/_onnx.py": "tests/models/test_export.py",
     "models/_trace.py": "tests/models/test_restorer.py",
     "train/_forward.py": "tests/train/test_forward.py",
+    "train/_launch.py": "tests/train/test_fit.py",
     "train/_learner.py": "tests/train/test_loop.py",
     "train/_mdf/game.py": "tests/train/test_mdf.py",
     "train/_mdf/networks.py": "tests/train/test_mdf.py",
@@ -115,7 +119,17 @@ PRIVATE = {
     "train/_mdf/written_out.py": "tests/train/test_mdf.py",
     "train/_measuring.py": "tests/train/test_loop.py",
     "train/_pair.py": "tests/train/test_supervised.py",
+    "train/_peers.py": "tests/train/test_peers.py",
+    "train/_preset.py": "tests/train/test_presets.py",
     "train/_peers.py": "tests/train/test_fit.py",
+    "train/_zero_shot/course.py": "tests/train/test_zero_shot.py",
+    "train/_zero_shot/enlarge.py": "tests/train/test_zero_shot.py",
+    "train/_zero_shot/fathers.py": "tests/train/test_zero_shot.py",
+    "train/_zero_shot/policy.py": "tests/train/test_zero_shot.py",
+    "train/_zero_shot/reconstruction.py": "tests/train/test_zero_shot.py",
+    "train/_zero_shot/rescaling.py": "tests/train/test_zero_shot.py",
+    "train/_zero_shot/settings.py": "tests/train/test_zero_shot.py",
+    "train/_zero_shot/stage.py": "tests/train/test_zero_shot.py",
 }
 # __init__ files that hold more than imports, and the test that covers them.
 SPEAKING_INITS = {

@@ -93,3 +93,12 @@ def test_sizes_follow_the_exif_orientation(tmp_path):
     pairs = PairedFolder(tmp_path / "lq", tmp_path / "hq")
     assert (pairs.sizes, pairs.scale) == (((4, 6),), 2)
     assert [x.shape for x in pairs[0]] == [(3, 4, 6), (3, 8, 12)]
+
+
+def test_the_first_version_of_a_written_set_is_a_partner(tmp_path):
+    roots = _pair_roots(tmp_path, {"a_0.png": (4, 5), "b.png": (4, 5)}, {"a.png": (8, 10), "b.png": (8, 10)})
+    assert [lq.name for lq, _ in PairedFolder(*roots).paths] == ["a_0.png", "b.png"]
+    assert [lq.name for lq, _ in PairedFolder(*roots, scale=2).paths] == ["a_0.png", "b.png"]
+    write_folder(roots[0], {"a_1.png": noise(4, 5, 3)})
+    with pytest.raises(ValueError, match=r"without one: .*lq/a_1\.png$"):
+        PairedFolder(*roots)

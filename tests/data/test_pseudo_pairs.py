@@ -101,6 +101,34 @@ def test_denoised_pictures_are_kept_on_the_disk(low, tmp_path):
     assert second.calls == 1
 
 
+def test_pictures_in_memory_make_the_same_pairs(low, tmp_path):
+    folder = ImageFolder(low)
+    arrays = [folder.read(index) for index in range(3)]
+    tensors = [torch.from_numpy(array).permute(2, 0, 1) for array in arrays]
+    for pictures in (arrays, tensors):
+        pairs = PseudoPairs(pictures, scale=2)
+        assert (len(pairs), pairs.files(), pairs.name(1)) == (3, (), "picture 1")
+        for mine, theirs in zip(pairs, PseudoPairs(low, scale=2), strict=True):
+            assert all(torch.equal(a, b) for a, b in zip(mine, theirs, strict=True))
+
+
+def test_pictures_in_memory_keep_16_bits_and_grey_gets_three_channels():
+    deep = torch.rand(3, 6, 8)
+    lq, hq = PseudoPairs([deep], scale=2)[0]
+    assert (hq - deep).abs().max() <= 0.51 / 65535
+    assert lq.shape == (3, 3, 4)
+    grey = noise(6, 8)
+    np.testing.assert_array_equal(PseudoPairs([grey], scale=2).read(0)[1], np.repeat(grey[:, :, None], 3, axis=2))
+
+
+def test_denoised_pictures_in_memory_are_kept_by_their_pixels(tmp_path):
+    first, options = _Halve(), {"scale": 2, "cache_bytes": 0, "denoised": tmp_path / "kept"}
+    items = list(PseudoPairs([noise(8, 8, 3), noise(9, 8, 3)], denoiser=first, **options))
+    again = list(PseudoPairs([noise(9, 8, 3), noise(8, 8, 3)], denoiser=first, **options))
+    assert first.calls == 2
+    assert torch.equal(items[0][1], again[1][1])
+
+
 def test_deep_pictures_keep_their_bits(tmp_path):
     deep = noise(8, 8, 3, dtype=np.uint16)
     low = write_folder(tmp_path / "low", {"a.png": deep})
@@ -145,3 +173,11 @@ def test_what_is_refused(low, options, error, message):
 def test_folders_that_are_refused(tmp_path):
     with pytest.raises(NotADirectoryError, match="nowhere"):
         PseudoPairs(tmp_path / "nowhere", scale=2)
+    with pytest.raises(ValueError, match="at least one picture"):
+        PseudoPairs([], scale=2)
+    with pytest.raises(TypeError, match="pictures must be a folder or a sequence of pictures, got PseudoPairs"):
+        PseudoPairs(PseudoPairs([noise(8, 8)], scale=2), scale=2)
+    with pytest.raises(TypeError, match="picture 0 is a pair; give the low-resolution pictures alone"):
+        PseudoPairs([(noise(8, 8), noise(8, 8))], scale=2)[0]
+    with pytest.raises(TypeError, match="pictures must be a folder data set or a sequence, got Tensor"):
+        PseudoPairs(torch.rand(3, 8, 8), scale=2)

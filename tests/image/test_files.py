@@ -15,7 +15,7 @@ import torch
 from PIL import Image, ImageCms
 from safetensors.torch import save_file
 
-from restorekit.image.files import MAX_PIXELS, atomic_path, picture_size, read_image, write_image
+from restorekit.image.files import MAX_PIXELS, atomic_path, picture_size, read_image, sweep_beside, write_image
 
 
 def _noise(*shape: int, dtype: type = np.uint8) -> np.ndarray:
@@ -225,6 +225,22 @@ def test_a_killed_process_leaves_the_old_file(tmp_path):
     assert done.returncode == -signal.SIGKILL
     assert path.read_bytes() == b"old"
     assert [entry.name[0] for entry in tmp_path.iterdir() if entry != path] == ["."]  # hidden, so no folder lists it
+
+
+def test_what_was_left_behind_of_a_file_is_swept_up_and_nothing_else(tmp_path):
+    ours, theirs = tmp_path / "run[1].pt", tmp_path / "run2.pt"
+    kept = {ours, theirs, tmp_path / ".0123456789abcdef.pt", tmp_path / ".hidden.pt"}
+    for path in kept:
+        path.touch()
+    writing = [atomic_path(path) for path in (ours, ours, theirs)]
+    first, second, other = [context.__enter__() for context in writing]  # as if killed inside
+    assert len({first, second, other}) == 3
+    sweep_beside(ours)
+    assert set(tmp_path.iterdir()) == {*kept, other}
+    sweep_beside(theirs)
+    assert set(tmp_path.iterdir()) == kept
+    with pytest.raises(FileNotFoundError):
+        writing[0].__exit__(None, None, None)  # one that wrote on cannot put its file in place
 
 
 def test_atomic_path_moves_when_complete(tmp_path):

@@ -112,6 +112,15 @@ def test_any_size_follows_matlabs_description(height, width, rows, columns, kern
     check(resize(x, size=(rows, columns), kernel=kernel, edge=edge), expected)
 
 
+@given(SIDES, SIDES, st.integers(-2, 2), st.sampled_from([1.0, 1.5, 2.0]), st.sampled_from([1 / 1.5, 0.5, 3.0]))
+@example(5, 9, -1, 2.0, 2.0)
+def test_a_size_beside_the_scale_counts_samples_only(height, width, more, vertical, horizontal):
+    x = noise(1, 1, height, width)
+    scales = [Fraction(value).limit_denominator(1000) for value in (vertical, horizontal)]
+    size = [max(1, math.ceil(n * value) + more) for n, value in zip((height, width), scales, strict=True)]
+    check(resize(x, (vertical, horizontal), size=size), reference(x, scales, size))
+
+
 @pytest.mark.parametrize(("length", "outputs"), [(997, 1009), (1009, 997), (1000, 1), (1, 1000), (1021, 257)])
 def test_long_axes_of_awkward_ratio(length, outputs):
     x = noise(1, 2, length, 3)
@@ -425,7 +434,7 @@ def test_scale_must_be_positive_and_finite(scale):
         resize_uint8(np.zeros((4, 4), np.uint8), scale)
 
 
-@pytest.mark.parametrize("scale", [True, "2", 2j, (2, 2), torch.tensor(2.0)])
+@pytest.mark.parametrize("scale", [True, "2", 2j, (2, "2"), torch.tensor(2.0)])
 def test_scale_must_be_a_number(scale):
     with pytest.raises(TypeError, match="scale must be a real number"):
         resize(X, scale)
@@ -433,11 +442,20 @@ def test_scale_must_be_a_number(scale):
         resize_uint8(np.zeros((4, 4), np.uint8), scale)
 
 
-def test_scale_or_size_but_not_both():
-    with pytest.raises(ValueError, match="either scale or size"):
+@pytest.mark.parametrize("scale", [(2,), (2, 2, 2), ()])
+def test_scales_are_two(scale):
+    with pytest.raises(ValueError, match=r"two of them \(vertical, horizontal\)"):
+        resize(X, scale)
+
+
+def test_scale_or_size_must_be_given():
+    with pytest.raises(ValueError, match="give scale, or size, or both"):
         resize(X)
-    with pytest.raises(ValueError, match="either scale or size"):
-        resize(X, 2, size=(16, 16))
+
+
+def test_uint8_takes_one_scale():
+    with pytest.raises(TypeError, match="scale must be a real number"):
+        resize_uint8(np.zeros((4, 4), np.uint8), (2, 2))
 
 
 @pytest.mark.parametrize("size", [5, (5,), (5, 5, 5), (0, 5), (5, -1), (5.0, 5), (True, 5), "55", {5, 6}])

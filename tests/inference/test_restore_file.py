@@ -11,11 +11,11 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
-from torch import nn
+from rewriting import Pooling
 
 from restorekit.image import read_image, write_image
 from restorekit.inference import restore, restore_file
-from restorekit.models import Restorer, carn_m, srcnn
+from restorekit.models import carn_m, srcnn
 
 rows = importlib.import_module("restorekit.image.rows")
 tiles = importlib.import_module("restorekit.inference.tiled")
@@ -264,20 +264,6 @@ def test_arguments_that_restore_refuses(tmp_path):
         restore_file(network(), source, destination, tile=0)
     with pytest.raises(TypeError, match="dtype must be"):
         restore_file(network(), source, destination, dtype=torch.int8)
-
-
-class Pooling(Restorer):
-    """Sees the whole picture."""
-
-    receptive_radius = None
-
-    def __init__(self):
-        super().__init__([2], size_multiple=1, in_channels=3, config={})
-        self.convolution = nn.Conv2d(3, 3, 3, padding=1)
-
-    def forward(self, x, scale=None):
-        x = self.convolution(x) + x.mean(dim=(-2, -1), keepdim=True)
-        return x.repeat_interleave(2, -1).repeat_interleave(2, -2)
 
 
 @pytest.mark.parametrize("tile", [None, "auto", 9])

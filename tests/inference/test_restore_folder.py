@@ -493,6 +493,29 @@ def test_two_launched_processes_share_a_folder(tmp_path):
     assert sorted(tree(tmp_path / "out")) == ["a.png", "b.png", "c.png", "d.png"]
 
 
+KILLED_RANK = KILLED.replace("if runs", "if os.environ.get('RANK') == '1' and runs")
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs POSIX signals")
+def test_a_killed_rank_loses_nothing_that_was_done(tmp_path):
+    source = write_folder(tmp_path / "in", {f"{k}.png": noise(6 + k, 7, 3, seed=k) for k in range(10)})
+    out, script = tmp_path / "out", tmp_path / "script.py"
+    script.write_text(KILLED_RANK)
+    launcher = [sys.executable, "-m", "torch.distributed.run", "--nproc_per_node", "2", "--master_port", "0"]
+    command = [*launcher, str(script), str(source), str(out)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
+    assert done.returncode != 0
+    assert "Signal 9 (SIGKILL)" in done.stderr
+    there = sorted(path for path in out.iterdir() if not path.name.startswith("."))
+    assert 2 <= sum(int(path.stem) % 2 for path in there) <= 3  # of the killed one; the third may have been on its way
+    result = run(source, out)  # one process takes over
+    assert result.skipped == tuple(there)
+    assert len(result.skipped) + len(result.restored) == 10
+    run(source, tmp_path / "whole")
+    for path in sorted((tmp_path / "whole").iterdir()):
+        np.testing.assert_array_equal(read_image(out / path.name), read_image(path))
+
+
 def test_bar_only_when_asked(photos, tmp_path, capsys):
     run(photos, tmp_path / "out")
     assert capsys.readouterr() == ("", "")

@@ -1,6 +1,7 @@
 """Each rewrite on networks of a few layers, against the plain modules."""
 
 import copy
+import itertools
 
 import pytest
 import torch
@@ -517,6 +518,41 @@ def test_the_end_in_strips_is_the_end_in_one_piece(scale, tail, monkeypatch):
     }
     model = around(lambda n, x: tail(n, F.relu(n.a(x))), scale=scale, a=conv(3), **layers)
     same(model, [(2, 2), (7, 6), (16, 5), (20, 5)])
+
+
+CHAINS = {"shuffled": (40,), "narrowed": (40, 12), "narrowed twice": (40, 20, 12)}
+
+
+@pytest.mark.parametrize("channels", CHAINS.values(), ids=CHAINS)
+def test_the_widest_features_are_in_strips_however_far_in_front_of_the_shuffle(channels, monkeypatch):
+    def function(n, x):
+        return F.pixel_shuffle(n.chain(F.relu(n.a(x))), 2)
+
+    monkeypatch.setattr(strips, "STRIP_MEMORY", 1)
+    monkeypatch.setattr(strips, "_LEAST_ROWS", 3)
+    pairs = itertools.pairwise((4, *channels))
+    chain = nn.Sequential(*(nn.Sequential(conv(*pair), nn.LeakyReLU(0.1)) for pair in pairs))
+    graph = same(around(function, scale=2, a=conv(3), chain=chain), [(2, 2), (7, 6), (20, 5)])
+    assert graph.meta["widest"] == channels[-1]  # values of the result
+
+
+def test_a_chain_too_long_for_strips_is_cut_behind_its_widest_features():
+    chain = nn.Sequential(*(nn.Sequential(conv(20 - i, 19 - i, 5), nn.LeakyReLU(0.1)) for i in range(8)))
+    model = around(lambda n, x: F.pixel_shuffle(n.chain(F.relu(n.a(x))), 2), scale=2, a=conv(3, 20), chain=chain)
+    graph = same(model, [(20, 5)])
+    assert sum(isinstance(module, strips.Strips) for module in graph.modules()) == 1
+
+
+def test_a_sum_is_not_written_where_a_strip_reads():
+    def function(n, x):
+        y = F.relu(n.a(x))
+        z = F.pixel_shuffle(n.up(y), 2)
+        other = n.b(F.relu(n.c(x))) + y
+        return F.relu(z) + F.interpolate(other, scale_factor=2)
+
+    layers = {"a": conv(3), "b": conv(), "c": conv(3), "up": conv(4, 16)}
+    graph = same(around(function, scale=2, **layers), [(7, 6)])
+    assert any(isinstance(module, strips.Strips) for module in graph.modules())
 
 
 def test_networks_without_enlargement_have_no_strips():

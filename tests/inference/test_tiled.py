@@ -5,10 +5,11 @@ import hypothesis.strategies as st
 import pytest
 import torch
 from hypothesis import given, settings
+from rewriting import Pooling
 from torch import nn
 
 from restorekit.inference import _running, optimize, restore, tiled
-from restorekit.models import Restorer, carn, carn_m, rnan
+from restorekit.models import carn, carn_m, rnan, srresnet
 
 module = importlib.import_module("restorekit.inference.tiled")
 restoring = importlib.import_module("restorekit.inference.restore")
@@ -33,20 +34,6 @@ def whole(net, x, scale=None):
 def difference(a, b):
     assert a.shape == b.shape
     return (a - b).abs().max().item()
-
-
-class Pooling(Restorer):
-    """Sees the whole picture."""
-
-    receptive_radius = None
-
-    def __init__(self):
-        super().__init__([2], size_multiple=1, in_channels=3, config={})
-        self.convolution = nn.Conv2d(3, 3, 3, padding=1)
-
-    def forward(self, x, scale=None):
-        x = self.convolution(x) + x.mean(dim=(-2, -1), keepdim=True)
-        return x.repeat_interleave(2, -1).repeat_interleave(2, -2)
 
 
 @pytest.mark.parametrize("build", [carn, carn_m])
@@ -253,6 +240,12 @@ def test_memory_is_counted_in_the_networks_dtype():
     assert single >= 2 * 8 * 4 * 4
     assert module.memory_per_pixel(net.double(), 2) == 2 * single
     assert module.memory_per_pixel(network(scale=4), 4) > 2 * single
+
+
+def test_a_rewritten_network_never_holds_the_features_that_it_widens_to_enlarge():
+    net = optimize(srresnet(scale=3, channels=32, blocks=1))
+    widened = 4 * 32 * 3**2
+    assert net.widest_bytes(3) < module.memory_per_pixel(net, 3) < widened
 
 
 def test_memory_is_counted_once_and_forgotten_with_the_network():

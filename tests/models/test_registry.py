@@ -1,6 +1,6 @@
 import pytest
 
-from restorekit.models import CARN, Restorer, create_model, list_models
+from restorekit.models import CARN, Restorer, create_model, list_models, list_tasks
 
 
 def test_names_are_sorted_and_buildable():
@@ -21,6 +21,14 @@ def test_options_reach_the_factory():
 def test_task_selects():
     assert {"carn", "carn_m"} <= set(list_models(task="super-resolution"))
     assert set(list_models(task="super-resolution")) <= set(list_models())
+
+
+def test_tasks_are_those_of_the_networks():
+    assert list_tasks("carn") == ["super-resolution"]
+    assert list_tasks() == sorted({task for name in list_models() for task in list_tasks(name)})
+    assert all(name in list_models(task) for name in list_models() for task in list_tasks(name))
+    with pytest.raises(ValueError, match=r"name must be one of carn, carn_m.*, got 'crane'"):
+        list_tasks("crane")
 
 
 def test_unknown_names_list_the_known():

@@ -1,6 +1,9 @@
 """Files of a run: complete, refused when damaged or another run's, and never half written."""
 
 import pickle
+import shutil
+import subprocess
+import sys
 import zipfile
 from pathlib import Path
 
@@ -175,18 +178,94 @@ def test_text_is_refused(path):
         _resume(path)
 
 
+def _full(content, file):
+    file.write(b"half")
+    try:
+        raise OSError(28, "No space left on device")
+    except OSError:
+        raise RuntimeError("unexpected pos 704 vs 598")  # noqa: B904 -- as torch's writer does
+
+
 def test_a_failed_write_leaves_the_file_before(path, saved, monkeypatch):
     before = path.read_bytes()
-
-    def full(content, target):
-        Path(target).write_bytes(b"half")
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr(torch, "save", full)
-    with pytest.raises(OSError, match="No space left"):
-        Checkpoints(path, 1, _settings).save(_trained(3))
+    monkeypatch.setattr(torch, "save", _full)
+    message = (
+        r"state after 3 steps could not be written to .*run.pt \(No space left on device\); the file before is whole"
+    )
+    with pytest.raises(OSError, match=message) as told:
+        Checkpoints(path, 1, _settings, caller="fit_mdf").save(_trained(3))
+    assert told.value.errno == 28
+    assert "then call fit_mdf again" in str(told.value)
     assert path.read_bytes() == before
     assert [file.name for file in path.parent.iterdir()] == [path.name]
+
+
+def test_a_failed_first_write_leaves_nothing(path, monkeypatch):
+    monkeypatch.setattr(torch, "save", _full)
+    with pytest.raises(OSError, match="there was none before"):
+        Checkpoints(path, 1, _settings).save(_trained())
+    assert list(path.parent.iterdir()) == []
+
+
+def test_what_is_no_matter_of_the_disk_is_not_taken_for_one(path, saved, monkeypatch):
+    def broken(content, file):
+        raise RuntimeError("the GPU is gone")
+
+    monkeypatch.setattr(torch, "save", broken)
+    with pytest.raises(RuntimeError, match="the GPU is gone"):
+        Checkpoints(path, 1, _settings).save(_trained())
+    assert [file.name for file in path.parent.iterdir()] == [path.name]
+
+
+UNWRITTEN = "the state after {} steps could not be written to {} ({}); the file before is whole; see to the disk"
+
+
+@pytest.mark.parametrize("limit", [1, 900, 3000, 30_000])  # at once, in the header, in the weights, at the end
+def test_a_limit_on_the_size_of_files_is_told_wherever_it_strikes(path, saved, limit):
+    resource = pytest.importorskip("resource")
+    before, limits = path.read_bytes(), resource.getrlimit(resource.RLIMIT_FSIZE)
+    state = State(nn.Conv2d(9, 90, 3), saved.optimizer, None, [0.5])
+    resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limits[1]))
+    try:
+        with pytest.raises(OSError, match="File too large") as told:
+            Checkpoints(path, 1, _settings).save(state)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert UNWRITTEN.format(1, path, "File too large") in str(told.value)
+    assert path.read_bytes() == before
+    assert list(path.parent.iterdir()) == [path]
+
+
+FILLED = """
+import sys, torch
+from pathlib import Path
+from torch import nn
+from restorekit.train.checkpoint import Checkpoints, State
+
+path = Path(sys.argv[1])
+model = nn.Conv2d(64, 64, 9)  # 1.3 MB: the second file does not fit beside the first one
+state = State(model, torch.optim.Adam(model.parameters()), None, [0.5])
+checkpoints = Checkpoints(path, 1, lambda step: {})
+checkpoints.save(state)
+before = path.read_bytes()
+try:
+    checkpoints.save(state)
+except OSError as error:
+    print(error)
+assert path.read_bytes() == before
+assert list(path.parent.iterdir()) == [path]
+"""
+
+
+def test_a_full_disk_is_told(path):
+    mount = f'mount -t tmpfs -o size=2m tmpfs {path.parent} && exec "$0" "$@"'
+    alone = ["unshare", "-m", "sh", "-c", mount]  # the mount ends with the process
+    if shutil.which("unshare") is None or subprocess.run([*alone, "true"], capture_output=True, check=False).returncode:
+        pytest.skip("needs the right to mount a small disk")
+    command = [*alone, sys.executable, "-c", FILLED, str(path)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 0, done.stderr
+    assert UNWRITTEN.format(1, path, "No space left on device") in done.stdout
 
 
 def test_the_folder_must_exist(path):

@@ -107,6 +107,20 @@ def test_targets_of_ones_own(large, by_scale):
     _assert_close(model, plain)
 
 
+def test_smaller_targets_stay_pictures():
+    step = torch.zeros(3, 32, 32)
+    step[..., 17:] = 1  # where bicubic weights go beyond
+    assert resize(step[None], 1 / 2).max() > 1
+    found = []
+
+    def loss(prediction, target):
+        found.append((target.min().item(), target.max().item()))
+        return F.l1_loss(prediction, target)
+
+    progressive(_network(), [(step[:, ::8, ::8], step)] * 2, stages=[ProgressiveStage(1, 1)] * 3, loss=loss, **OPTIONS)
+    assert found == [(0, 1)] * 3
+
+
 def test_what_learns_in_which_stage(large):
     model, seen = _network(4), []
 

@@ -5,7 +5,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from restorekit.train import constant, cosine, halve_every
+from restorekit.train import constant, cosine, cosine_restarts, halve_every
 
 # torch reminds of the order of optimizer.step and scheduler.step; nothing is optimised here
 pytestmark = pytest.mark.filterwarnings("ignore:Detected call of `lr_scheduler.step")
@@ -56,3 +56,44 @@ def test_a_length_must_be_a_positive_integer(make, steps, error):
 def test_cosine_refuses_a_floor_outside_0_1(floor):
     with pytest.raises(ValueError, match="floor must be in"):
         cosine(10, floor=floor)
+
+
+def test_restarts_of_equal_periods_are_those_of_torch():
+    make = lambda o: torch.optim.lr_scheduler.CosineAnnealingWarmRestarts(o, 7, eta_min=0.1)  # noqa: E731
+    factor = cosine_restarts((7, 7, 7), (1, 1, 1), (0.1, 0.1, 0.1))
+    assert [factor(step) for step in range(21)] == pytest.approx(_torch_rates(make, 21))
+
+
+def test_each_fall_has_its_own_height_and_floor():
+    factor = cosine_restarts([4, 8], [1, 0.3], [0.2, 0.01])
+    assert factor(0) == 1.0
+    assert factor(2) == pytest.approx((1 + 0.2) / 2)
+    assert factor(4) == pytest.approx(0.01 + 0.3 * 0.99)
+    assert factor(8) == pytest.approx(0.01 + 0.3 * 0.99 / 2)
+    assert factor(12) == factor(10**6) == pytest.approx(0.01, abs=1e-12)
+
+
+@given(st.lists(st.tuples(st.integers(1, 40), st.floats(0, 1), st.floats(0, 1)), min_size=1, max_size=4))
+def test_restarts_stay_between_the_floor_and_one_and_fall_inside_a_period(falls):
+    factor, start = cosine_restarts(*zip(*falls, strict=True)), 0
+    for period, _, floor in falls:
+        values = [factor(start + step) for step in range(period)]
+        assert all(floor - 1e-12 <= value <= 1 + 1e-12 for value in values)
+        assert values == sorted(values, reverse=True)
+        start += period
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error", "message"),
+    [
+        (((), (), ()), ValueError, "at least one, got 0, 0 and 0"),
+        (((3, 4), (1, 1), (0,)), ValueError, "as many, at least one, got 2, 2 and 1"),
+        (((3, 0), (1, 1), (0, 0)), ValueError, "periods must be at least 1"),
+        (((3.0,), (1,), (0,)), TypeError, "periods must be an integer"),
+        (((3,), (1.5,), (0,)), ValueError, "weights must be in"),
+        (((3,), (1,), (-0.1,)), ValueError, "floors must be in"),
+    ],
+)
+def test_restarts_refuse(arguments, error, message):
+    with pytest.raises(error, match=message):
+        cosine_restarts(*arguments)

@@ -10,8 +10,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from restorekit.data._unreadable import UnreadableError, read_file
 from restorekit.image.convert import array_planes, tensor_planes, to_image, to_tensor
-from restorekit.image.files import read_image
 from restorekit.image.resize import resize_uint8
 
 Array = NDArray[Any]
@@ -92,11 +92,11 @@ def check_index(index: int, length: int) -> int:
 
 def read_rgb(path: Path, max_pixels: int) -> Array:
     """Read a file as (H, W, 3), uint8 or uint16; alpha is refused."""
-    array = read_image(path, max_pixels=max_pixels)
+    array = read_file(path, max_pixels)
     if array.ndim == 2:
         return np.repeat(array[:, :, None], 3, axis=2)
     if array.shape[2] != 3:
-        raise ValueError(f"{path}: has an alpha channel, expected RGB or grey; flatten it onto a background first")
+        raise UnreadableError(f"{path}: has an alpha channel, expected RGB or grey; flatten it onto a background first")
     return array
 
 

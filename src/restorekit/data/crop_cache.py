@@ -18,6 +18,7 @@ from tqdm import tqdm
 
 from restorekit._check import check_integer
 from restorekit.data._pictures import Array, Picture, Pictures, Source, picture_name, planes, read_pair, read_picture
+from restorekit.data._unreadable import Unreadable
 from restorekit.data.folder import as_pictures
 from restorekit.image.convert import to_image, to_tensor
 from restorekit.image.files import atomic_path
@@ -48,6 +49,8 @@ class CropCache(Source):
             given one. ``size`` and ``stride`` are multiples of it. None keeps single pictures; it is that of the
             pairs where ``pictures`` are a data set of pairs.
         skip_small: Leave pictures smaller than ``size`` out instead of refusing them.
+        strict: Refuse a file that cannot be read (damaged, truncated, no picture, too many pixels, alpha), instead of
+            leaving it out with a warning that counts them.
         progress: Show a progress bar while the file is made.
 
     Attributes:
@@ -76,6 +79,7 @@ class CropCache(Source):
         stride: int | None = None,
         scale: int | None = None,
         skip_small: bool = False,
+        strict: bool = False,
         progress: bool = True,
     ) -> None:
         pictures = as_pictures(pictures)
@@ -88,13 +92,14 @@ class CropCache(Source):
             "stride": self.stride,
             "scale": self.scale,
             "skip_small": skip_small,
+            "strict": strict,
             "sources": _sources(pictures),
         }
         text = json.dumps(key, indent=1)
         self._key = _hash(text)
         opened = self._open()
         if opened is None:
-            self._build(pictures, text, skip_small, progress)
+            self._build(text, self._cut_all(pictures, skip_small, strict, progress))
             opened = self._open()
         assert opened is not None, "a cache that was made must be readable"
         self._crops = opened
@@ -177,10 +182,10 @@ class CropCache(Source):
         npy.write_array_header_1_0(file, header)
         return file.getvalue()
 
-    def _build(self, pictures: Pictures, text: str, skip_small: bool, progress: bool) -> None:
+    def _build(self, text: str, batches: Iterator[NDArray[Any]]) -> None:
         with atomic_path(self.path) as beside:
             with beside.open("wb") as file:
-                self._write(file, self._cut_all(pictures, skip_small, progress))
+                self._write(file, batches)
             # Gone before the crops change: what is left after an interruption must not describe other crops.
             self._sidecar.unlink(missing_ok=True)
         with atomic_path(self._sidecar) as beside:
@@ -199,9 +204,15 @@ class CropCache(Source):
         file.write(self._header(count))
         assert file.tell() == start, "the header must keep its length"
 
-    def _cut_all(self, pictures: Pictures, skip_small: bool, progress: bool) -> Iterator[NDArray[Any]]:
+    def _cut_all(self, pictures: Pictures, skip_small: bool, strict: bool, progress: bool) -> Iterator[NDArray[Any]]:
+        def read(index: int) -> list[Tensor]:
+            return [_single(pictures, index)] if self.scale is None else [*read_pair(pictures, index, self.scale)]
+
+        unreadable = Unreadable(len(pictures), strict=strict)
         for index in tqdm(range(len(pictures)), desc="crops", unit="picture", disable=not progress):
-            sides = [_single(pictures, index)] if self.scale is None else [*read_pair(pictures, index, self.scale)]
+            sides = unreadable.attempt(index, read)
+            if sides is None:
+                continue
             height, width = sides[-1].shape[1:]
             if min(height, width) >= self.size:
                 yield self._cut([_bytes(x) for x in sides])

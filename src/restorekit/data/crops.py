@@ -9,11 +9,11 @@ from torch.utils.data import Dataset
 from restorekit._check import check_integer
 from restorekit._random import seeded
 from restorekit.data._pictures import Pictures, Source, check_index, check_pictures, picture_name, planes, read_pair
+from restorekit.data._unreadable import Unreadable, endless, file_size
 from restorekit.data.crop_cache import CropCache
 from restorekit.data.folder import ImageFolder
 from restorekit.data.paired import PairedFolder
 from restorekit.image.convert import to_tensor
-from restorekit.image.files import picture_size
 from restorekit.image.geometry import DIHEDRAL, dihedral
 
 
@@ -22,6 +22,10 @@ class RandomCropPairs(Dataset[tuple[Tensor, Tensor]]):
 
     An item is (lq, hq), float32 (3, patch_size, patch_size) and (3, scale * patch_size, scale * patch_size). It depends
     on ``seed`` and its index alone: picture, place and one of the 8 flips and rotations are uniform draws of its own.
+
+    A file that cannot be read (damaged, truncated, no picture, too many pixels, alpha) does not end a training of days:
+    its items draw another picture, the same one in every process and every run, and each process warns once of each
+    such file, with the number of them so far.
 
     Without given partners, ``lq`` is cut from the whole picture shrunk by ``resize_uint8``, as the published benchmarks
     were made, after cutting the picture to a multiple of ``scale``. Pictures of more than 8 bits are rounded to 8 for
@@ -38,11 +42,14 @@ class RandomCropPairs(Dataset[tuple[Tensor, Tensor]]):
         cache_bytes: Pictures, with their small versions, are kept in memory after first use until they take this much,
             in each worker process; later ones are read again each time. Persistent workers keep theirs across epochs.
             What a ``CropCache`` holds as pairs is left where it is.
+        strict: Refuse a file that cannot be read, at once where its header shows it, else with the first item drawn
+            from it.
 
     Raises:
         TypeError: ``pictures`` is none of these.
-        ValueError: No picture, or one that is smaller than a patch (told at once for folders, lists and tuples) or has
-            alpha, or a pair whose sizes do not belong together.
+        ValueError: No picture, or one that is smaller than a patch (told at once for folders, lists and tuples), a pair
+            whose sizes do not belong together, an array with alpha, files of which none can be read, or with ``strict``
+            one that cannot.
 
     Example:
         >>> pairs = RandomCropPairs([torch.rand(3, 50, 70)], patch_size=12, scale=4, length=1000)
@@ -59,6 +66,7 @@ class RandomCropPairs(Dataset[tuple[Tensor, Tensor]]):
         length: int,
         seed: int = 0,
         cache_bytes: int = 1 << 30,
+        strict: bool = False,
     ) -> None:
         for name, value, minimum in (
             ("patch_size", patch_size, 1),
@@ -75,8 +83,9 @@ class RandomCropPairs(Dataset[tuple[Tensor, Tensor]]):
         self.length, self.seed, self.cache_bytes = length, seed, cache_bytes
         self._cache: dict[int, tuple[Tensor, Tensor]] = {}
         self._cached_bytes = 0
+        self._unreadable = Unreadable(len(pictures), strict=strict)
         for index in range(len(pictures)):
-            self._check_before_reading(index)
+            self._unreadable.attempt(index, self._check_before_reading)
 
     def __len__(self) -> int:
         return self.length
@@ -87,7 +96,7 @@ class RandomCropPairs(Dataset[tuple[Tensor, Tensor]]):
         def draw(count: int) -> int:
             return int(torch.randint(count, (), generator=generator))
 
-        lq, hq = self._pair(draw(len(self.pictures)))
+        lq, hq = self._unreadable.first(endless(draw, len(self.pictures)), self._pair)
         turn, size, scale = draw(len(DIHEDRAL)), self.patch_size, self.scale
         top, left = draw(lq.shape[1] - size + 1), draw(lq.shape[2] - size + 1)
         lq = lq[:, top : top + size, left : left + size]
@@ -100,7 +109,7 @@ class RandomCropPairs(Dataset[tuple[Tensor, Tensor]]):
     def _check_before_reading(self, index: int) -> None:
         """Refuse a small picture from what is known without decoding or loading it."""
         if isinstance(self.pictures, ImageFolder):
-            size = picture_size(self.pictures.paths[index], max_pixels=self.pictures.max_pixels)
+            size = file_size(self.pictures.paths[index], self.pictures.max_pixels)
             self._check_size(index, size[0] // self.scale, size[1] // self.scale)
         elif isinstance(self.pictures, PairedFolder):
             self._check_size(index, *self.pictures.sizes[index])

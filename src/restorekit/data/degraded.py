@@ -1,7 +1,7 @@
 """Clean pictures and what a composition of distortions makes of them, on the fly."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, Protocol
 
 import torch
@@ -11,12 +11,12 @@ from torch.utils.data import Dataset, default_collate
 from restorekit._check import check_integer
 from restorekit._random import seeded
 from restorekit.data._pictures import Pictures, check_index, cut, picture_name, planes, read_picture
+from restorekit.data._unreadable import Unreadable, endless, file_size
 from restorekit.data.folder import ImageFolder, as_pictures
 from restorekit.image.convert import to_tensor
-from restorekit.image.files import picture_size
 from restorekit.image.geometry import DIHEDRAL, dihedral
 
-_PLACE, _DEGRADE = 0, 1  # keep the two kinds of draws of an item apart
+_PLACE, _DEGRADE, _INSTEAD = 0, 1, 2  # keep the kinds of draws of an item apart
 
 Recipe = dict[str, Any]
 LabelledPair = tuple[Tensor, Tensor, Recipe]
@@ -57,6 +57,9 @@ class DegradedFolder(Dataset[tuple[Any, ...]]):
             clean picture and turned into one of its 8 flips and rotations. None takes all of it.
         scale: How many times smaller the composition makes its input.
         labels: Return the recipe of the composition too.
+        strict: Refuse a file that cannot be read (damaged, truncated, no picture, too many pixels, alpha), when its
+            item is read. Else another picture, drawn from the seed and the index, takes its place, and each process
+            warns once of each such file, with the number of them so far.
 
     Raises:
         NotADirectoryError: ``folder`` is no folder.
@@ -86,6 +89,7 @@ class DegradedFolder(Dataset[tuple[Any, ...]]):
         patch_size: int | None = None,
         scale: int = 1,
         labels: bool = False,
+        strict: bool = False,
     ) -> None:
         if not callable(composition):
             raise TypeError(f"composition must be a function of a tensor, got {type(composition).__name__}")
@@ -95,6 +99,7 @@ class DegradedFolder(Dataset[tuple[Any, ...]]):
         self.pictures, self.composition = as_pictures(folder), composition
         self.seed, self.variants, self.labels = seed, variants, labels
         self.crop, self.patch_size, self.scale = crop, patch_size, scale
+        self._unreadable = Unreadable(len(self.pictures), strict=strict)
         self._check_crop()
         self._last: tuple[int, Tensor] | None = None
 
@@ -105,8 +110,13 @@ class DegradedFolder(Dataset[tuple[Any, ...]]):
                 "smaller patch_size"
             )
         if isinstance(self.pictures, ImageFolder) and (self.crop or self.patch_size):
-            for path in self.pictures.paths:
-                self._check_size(str(path), *picture_size(path, max_pixels=self.pictures.max_pixels))
+            for index in range(len(self.pictures)):
+                self._unreadable.attempt(index, self._check_header)
+
+    def _check_header(self, which: int) -> None:
+        if isinstance(self.pictures, ImageFolder):
+            path = self.pictures.paths[which]
+            self._check_size(str(path), *file_size(path, self.pictures.max_pixels))
 
     def _check_size(self, name: str, height: int, width: int) -> None:
         for argument, factor in (("crop", 1), ("patch_size", self.scale)):
@@ -124,9 +134,12 @@ class DegradedFolder(Dataset[tuple[Any, ...]]):
         index = check_index(index, len(self))
         hq = to_tensor(self.clean(index))
         generator = self._seeded(index, _DEGRADE)
-        with torch.no_grad():
-            made = self.composition(hq, generator=generator, return_recipe=self.labels)
         name = picture_name(self.pictures, index // self.variants)
+        try:
+            with torch.no_grad():
+                made = self.composition(hq, generator=generator, return_recipe=self.labels)
+        except ValueError as error:  # the picture does not suit it: too small, for one
+            raise ValueError(f"{name}: {error}") from error
         lq, recipe = _unpacked(made, self.labels, name)
         if lq.shape != (1, 3, *(side // self.scale for side in hq.shape[2:])):
             raise ValueError(
@@ -141,8 +154,7 @@ class DegradedFolder(Dataset[tuple[Any, ...]]):
     def clean(self, index: int) -> Tensor:
         """The clean picture of item ``index`` as planes (3, H, W) of the type it was stored in, cut and turned."""
         index = check_index(index, len(self))
-        which = index // self.variants
-        x = self._whole(which)
+        which, x = self._unreadable.first(self._order(index), self._whole)
         self._check_size(picture_name(self.pictures, which), *x.shape[1:])
         if self.crop is not None:
             top, left = ((side - self.crop) // 2 for side in x.shape[1:])
@@ -161,14 +173,20 @@ class DegradedFolder(Dataset[tuple[Any, ...]]):
     def _seeded(self, index: int, kind: int) -> torch.Generator:
         return seeded(self.seed, *divmod(index, self.variants), kind)
 
-    def _whole(self, which: int) -> Tensor:
-        """Planes of a picture; the last one is remembered, because its versions follow each other."""
+    def _order(self, index: int) -> Iterator[int]:
+        """The picture of an item, and those that take its place if it cannot be read."""
+        yield index // self.variants
+        generator = self._seeded(index, _INSTEAD)
+        yield from endless(lambda count: int(torch.randint(count, (), generator=generator)), len(self.pictures))
+
+    def _whole(self, which: int) -> tuple[int, Tensor]:
+        """Number and planes of a picture; the last one is remembered, because its versions follow each other."""
         if self._last is None or self._last[0] != which:
             item, name = read_picture(self.pictures, which), picture_name(self.pictures, which)
             if isinstance(item, tuple):
                 raise TypeError(f"{name}: expected one clean picture, got a tuple; give a folder of clean ones")
             self._last = which, planes(item, name)
-        return self._last[1]
+        return self._last
 
 
 def _unpacked(made: object, labels: bool, name: str) -> tuple[Tensor, Recipe | None]:

@@ -1,6 +1,7 @@
 """Degraded and clean pictures of two folders, paired by name."""
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
 
 from torch import Tensor
@@ -8,16 +9,20 @@ from torch.utils.data import Dataset
 
 from restorekit._check import check_integer
 from restorekit.data._pictures import Array, Source, check_pair_sizes, read_rgb
+from restorekit.data._unreadable import Unreadable, file_size
 from restorekit.data.folder import ImageFolder
 from restorekit.image.convert import to_tensor
-from restorekit.image.files import MAX_PIXELS, picture_size
+from restorekit.image.files import MAX_PIXELS
+
+Size = tuple[int, int]
 
 
 class PairedFolder(Dataset[tuple[Tensor, Tensor]], Source):
     """Degraded and clean pictures of two folders, paired by name.
 
     Items are (lq, hq), float32 (3, h, w) and (3, scale * h, scale * w). Partners have the same name up to the suffix;
-    with ``scale`` given, ``0001x4`` is also the partner of ``0001``. Sizes are checked from the file headers at once.
+    ``0001_0``, as ``write_degraded`` calls the first version of ``0001``, is also its partner, and with ``scale`` given
+    ``0001x4`` is. Sizes are checked from the file headers at once.
 
     Args:
         lq_root: Folder of degraded pictures.
@@ -26,6 +31,8 @@ class PairedFolder(Dataset[tuple[Tensor, Tensor]], Source):
             scale - 1 pixels larger at the bottom and right, which are cut off, as in the published Set14. None finds
             the factor, which must then fit all pairs exactly.
         max_pixels: Most pixels accepted in one picture.
+        strict: Refuse a file whose header cannot be read; else its pair is left out, with a warning that counts them.
+            Scores should rest on all pictures, training can do without some.
 
     Attributes:
         paths: The files (lq, hq), sorted by the name of the clean one.
@@ -51,17 +58,32 @@ class PairedFolder(Dataset[tuple[Tensor, Tensor]], Source):
         *,
         scale: int | None = None,
         max_pixels: int = MAX_PIXELS,
+        strict: bool = True,
     ) -> None:
         if scale is not None:
             check_integer(scale, "scale", 1)
         self.max_pixels = max_pixels
         lq, hq = (_by_stem(ImageFolder(root, max_pixels=max_pixels)) for root in (lq_root, hq_root))
-        self.paths = _partners(lq, hq, "" if scale is None else f"x{scale}")
-        sizes = [tuple(picture_size(path, max_pixels=max_pixels) for path in pair) for pair in self.paths]
+        partners = _partners(lq, hq, ("_0",) if scale is None else (f"x{scale}", "_0"))
+        self.paths, sizes = self._sized(partners, strict)
         self.sizes = tuple(lq_size for lq_size, _ in sizes)
         self.scale: int = max(1, sizes[0][1][0] // sizes[0][0][0]) if scale is None else scale
         for paths, (lq_size, hq_size) in zip(self.paths, sizes, strict=True):
             check_pair_sizes(f"{paths[0]} and {paths[1]}", lq_size, hq_size, self.scale, crop=scale is not None)
+
+    def _sized(
+        self, pairs: Sequence[tuple[Path, Path]], strict: bool
+    ) -> tuple[tuple[tuple[Path, Path], ...], list[tuple[Size, Size]]]:
+        """The pairs whose headers can be read, and their sizes."""
+
+        def sizes(index: int) -> tuple[Size, Size]:
+            lq, hq = pairs[index]
+            return file_size(lq, self.max_pixels), file_size(hq, self.max_pixels)
+
+        unreadable = Unreadable(len(pairs), strict=strict, what="pairs")
+        read = [(pair, unreadable.attempt(index, sizes)) for index, pair in enumerate(pairs)]
+        found = [(pair, size) for pair, size in read if size is not None]
+        return tuple(pair for pair, _ in found), [size for _, size in found]
 
     def __len__(self) -> int:
         return len(self.paths)
@@ -93,9 +115,11 @@ def _by_stem(folder: ImageFolder) -> dict[str, Path]:
     return found
 
 
-def _partners(lq: dict[str, Path], hq: dict[str, Path], ending: str) -> tuple[tuple[Path, Path], ...]:
+def _partners(lq: dict[str, Path], hq: dict[str, Path], endings: tuple[str, ...]) -> tuple[tuple[Path, Path], ...]:
     free = lq.keys() - hq.keys()
-    names = {stem: stem if stem in lq or stem + ending not in free else stem + ending for stem in hq}
+    names = {stem: stem for stem in hq}
+    for stem in hq.keys() - lq.keys():
+        names[stem] = next((stem + ending for ending in endings if stem + ending in free), stem)
     alone = [hq[stem] for stem in hq if names[stem] not in lq]
     alone += [lq[stem] for stem in sorted(lq.keys() - set(names.values()))]
     if alone:

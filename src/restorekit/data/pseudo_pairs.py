@@ -2,7 +2,7 @@
 
 import hashlib
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,10 +12,20 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from restorekit._check import check_integer
-from restorekit.data._pictures import Array, Source, check_index, cut, planes, shrunk
-from restorekit.data.folder import ImageFolder
+from restorekit.data._pictures import (
+    Array,
+    Picture,
+    Source,
+    check_index,
+    cut,
+    picture_name,
+    planes,
+    read_picture,
+    shrunk,
+)
+from restorekit.data.folder import ImageFolder, as_pictures
 from restorekit.image.convert import to_image, to_tensor
-from restorekit.image.files import read_image, write_image
+from restorekit.image.files import MAX_PIXELS, read_image, write_image
 
 
 class PseudoPairs(Dataset[tuple[Tensor, Tensor]], Source):
@@ -26,23 +36,24 @@ class PseudoPairs(Dataset[tuple[Tensor, Tensor]], Source):
     the bottom and right to a multiple of ``scale``. ``RandomCropPairs`` takes its training crops from them.
 
     Args:
-        folder: Folder of low-resolution pictures, or an ``ImageFolder``.
+        pictures: Folder of low-resolution pictures, an ``ImageFolder``, or a sequence of pictures: arrays (H, W) or
+            (H, W, 3), or tensors (1 or 3, H, W), uint8, uint16 or floating point in [0, 1], rounded to 16 bits.
         scale: How much smaller the input is, at least 2: the factor that the network shall enlarge by.
         denoiser: Function from (1, 3, H, W) in [0, 1] to the same shape, applied once to a whole picture. The result
-            is rounded to the bits of the file. It must be picklable where data workers are spawned.
+            is rounded to the bits of the picture. It must be picklable where data workers are spawned.
         denoised: Folder, made if missing, that keeps what the denoiser returned as PNG files for all processes and
-            later runs; they are named after the picture and the hash of its file. Use another one for each denoiser:
-            which one made a file is not recorded.
+            later runs; they are named after the picture and the hash of its file, or of its pixels in a sequence. Use
+            another one for each denoiser: which one made a file is not recorded.
         cache_bytes: Pairs are kept in memory after first use until they take this much, in each worker process.
 
     Attributes:
-        folder: The low-resolution pictures.
+        pictures: The low-resolution pictures.
         scale: The factor.
 
     Raises:
-        NotADirectoryError: ``folder`` is no folder.
-        TypeError: ``denoiser`` is not callable, or returns no floating-point tensor.
-        ValueError: No picture in it, ``denoised`` without a ``denoiser``; and when an item is read, a picture with a
+        NotADirectoryError: ``pictures`` is the path of no folder.
+        TypeError: ``pictures`` is none of these, or ``denoiser`` is not callable, or returns no floating-point tensor.
+        ValueError: No picture, ``denoised`` without a ``denoiser``; and when an item is read, a picture with a
             side shorter than ``scale`` or a result of another shape.
 
     Example:
@@ -60,7 +71,7 @@ class PseudoPairs(Dataset[tuple[Tensor, Tensor]], Source):
 
     def __init__(
         self,
-        folder: str | os.PathLike[str] | ImageFolder,
+        pictures: str | os.PathLike[str] | ImageFolder | Sequence[Picture],
         *,
         scale: int,
         denoiser: Callable[[Tensor], Tensor] | None = None,
@@ -73,7 +84,9 @@ class PseudoPairs(Dataset[tuple[Tensor, Tensor]], Source):
             raise TypeError(f"denoiser must be a function of a tensor, got {type(denoiser).__name__}")
         if denoised is not None and denoiser is None:
             raise ValueError("denoised is where results of a denoiser are kept; give a denoiser too")
-        self.folder = folder if isinstance(folder, ImageFolder) else ImageFolder(folder)
+        self.pictures = as_pictures(pictures)
+        if isinstance(self.pictures, Source) and not isinstance(self.pictures, ImageFolder):
+            raise TypeError(f"pictures must be a folder or a sequence of pictures, got {type(pictures).__name__}")
         self.scale: int = scale
         self.denoiser, self.cache_bytes = denoiser, cache_bytes
         self.denoised = None if denoised is None else Path(denoised)
@@ -83,7 +96,7 @@ class PseudoPairs(Dataset[tuple[Tensor, Tensor]], Source):
         self._cached_bytes = 0
 
     def __len__(self) -> int:
-        return len(self.folder)
+        return len(self.pictures)
 
     def __getitem__(self, index: int) -> tuple[Tensor, Tensor]:
         lq, hq = self.read(index)
@@ -107,32 +120,46 @@ class PseudoPairs(Dataset[tuple[Tensor, Tensor]], Source):
         return pair
 
     def name(self, index: int) -> str:
-        """Path of picture ``index``."""
-        return self.folder.name(index)
+        """Path of picture ``index``, or its number in a sequence."""
+        return picture_name(self.pictures, index)
 
     def files(self) -> tuple[Path, ...]:
-        """The low-resolution files."""
-        return self.folder.files()
+        """The low-resolution files; none where the pictures are in memory."""
+        return self.pictures.files() if isinstance(self.pictures, Source) else ()
 
     def _clean(self, index: int) -> Array:
         """The whole picture, denoised if there is a denoiser, from the disk if it was denoised before."""
-        if self.denoiser is None or self.denoised is None:
-            return self._denoise(index)
-        path = self.folder.paths[index]
+        if self.denoiser is None:
+            return self._noisy(index)
+        if self.denoised is None:
+            return self._denoise(self.denoiser, index)
+        kept = self.denoised / self._kept_name(index)
+        if not kept.exists():
+            write_image(kept, self._denoise(self.denoiser, index))
+        return read_image(kept, max_pixels=getattr(self.pictures, "max_pixels", MAX_PIXELS))
+
+    def _noisy(self, index: int) -> Array:
+        if isinstance(self.pictures, ImageFolder):
+            return self.pictures.read(index)
+        picture = read_picture(self.pictures, index)
+        if isinstance(picture, tuple):
+            raise TypeError(f"{self.name(index)} is a pair; give the low-resolution pictures alone")
+        x = planes(picture, self.name(index))
+        return to_image(x[None], like="uint16") if x.is_floating_point() else _array(x)
+
+    def _kept_name(self, index: int) -> str:
+        if not isinstance(self.pictures, ImageFolder):
+            return f"{hashlib.sha256(self._noisy(index).tobytes()).hexdigest()}.png"
+        path = self.pictures.paths[index]
         with path.open("rb") as file:
             digest = hashlib.file_digest(file, "sha256").hexdigest()
-        kept = self.denoised / f"{path.stem}-{digest[:16]}.png"
-        if not kept.exists():
-            write_image(kept, self._denoise(index))
-        return read_image(kept, max_pixels=self.folder.max_pixels)
+        return f"{path.stem}-{digest[:16]}.png"
 
-    def _denoise(self, index: int) -> Array:
-        array = self.folder.read(index)
-        if self.denoiser is None:
-            return array
+    def _denoise(self, denoiser: Callable[[Tensor], Tensor], index: int) -> Array:
+        array = self._noisy(index)
         noisy = to_tensor(array)
         with torch.no_grad():
-            clean = self.denoiser(noisy)
+            clean = denoiser(noisy)
         if not isinstance(clean, Tensor) or not clean.is_floating_point():
             got = clean.dtype if isinstance(clean, Tensor) else type(clean).__name__
             raise TypeError(f"{self.name(index)}: the denoiser must return a floating-point tensor, got {got}")

@@ -92,7 +92,9 @@ def write_degraded(
     """
     check_integer(workers, "workers", 0)
     pictures = folder if isinstance(folder, ImageFolder) else ImageFolder(folder)
-    pairs = DegradedFolder(pictures, composition, seed=seed, variants=variants, crop=crop, scale=scale, labels=True)
+    pairs = DegradedFolder(
+        pictures, composition, seed=seed, variants=variants, crop=crop, scale=scale, labels=True, strict=True
+    )
     job = _Job(pairs, pictures, Path(root), copy_hq or crop is not None)
     job.run(workers, progress)
     return DegradedSet(root, hq_root=None if job.copy_hq else pictures.root, max_pixels=pictures.max_pixels)

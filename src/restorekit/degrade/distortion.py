@@ -60,6 +60,11 @@ class Composition(ABC):
         self, x: Tensor, *, generator: torch.Generator | None = None, return_recipe: Literal[True]
     ) -> tuple[Tensor, Recipe]: ...
 
+    @overload
+    def __call__(
+        self, x: Tensor, *, generator: torch.Generator | None = None, return_recipe: bool = False
+    ) -> Tensor | tuple[Tensor, Recipe]: ...
+
     def __call__(
         self, x: Tensor, *, generator: torch.Generator | None = None, return_recipe: bool = False
     ) -> Tensor | tuple[Tensor, Recipe]:

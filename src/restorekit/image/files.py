@@ -1,6 +1,9 @@
 """Picture files: reading (see ``reading``), writing, and replacing a file whole or not at all."""
 
+import glob
+import hashlib
 import os
+import re
 import shutil
 import stat
 from collections.abc import Iterator
@@ -78,7 +81,7 @@ def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
         raise IsADirectoryError(f"{path} is a folder; name a file in it")
     if not target.parent.is_dir():
         raise FileNotFoundError(f"the folder {target.parent} does not exist; create it before writing {target.name}")
-    beside = target.with_name(f".{os.urandom(8).hex()}{target.suffix}")  # a long name must not grow
+    beside = target.with_name(f".{_mark(target)}{os.urandom(4).hex()}{target.suffix}")  # a long name must not grow
     beside.touch(exist_ok=False)  # with the permissions that the user's umask asks for
     try:
         if target.exists():
@@ -92,6 +95,22 @@ def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
     except BaseException:
         beside.unlink(missing_ok=True)
         raise
+
+
+def sweep_beside(path: str | os.PathLike[str]) -> None:
+    """Remove what killed processes left behind of ``path`` (see ``atomic_path``).
+
+    To be called by the one that writes it: another process that is at it just now fails, and the old file stays.
+    """
+    target = Path(os.path.realpath(path))
+    for left in target.parent.glob(f".{_mark(target)}*{glob.escape(target.suffix)}"):
+        if re.fullmatch(r"\.[0-9a-f]{16}", left.name.removesuffix(target.suffix)):
+            left.unlink(missing_ok=True)
+
+
+def _mark(target: Path) -> str:
+    """What the hidden files beside ``target`` have in common, and those beside other files have not."""
+    return hashlib.sha256(os.fsencode(target.name)).hexdigest()[:8]
 
 
 def write_image(

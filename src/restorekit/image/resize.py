@@ -140,33 +140,45 @@ def _resize_border(x: Tensor, weights: Tensor, source: NDArray[np.int64], which:
     return torch.cat(pieces, dim=1) if pieces else x[:, :0]
 
 
-def _as_fraction(scale: float) -> Fraction:
+def _as_fraction(scale: float | Fraction) -> Fraction:
     if isinstance(scale, bool) or not isinstance(scale, (int, float, Fraction)):
         raise TypeError(f"scale must be a real number, got {scale!r}")
     if not (math.isfinite(scale) and scale > 0):
         raise ValueError(f"scale must be positive and finite (4 enlarges, 1/4 shrinks), got {scale}")
-    return Fraction(scale).limit_denominator(1_000_000)
+    fraction = Fraction(scale).limit_denominator(1_000_000)
+    if not fraction:
+        raise ValueError(f"scale must be at least 1e-6, got {scale}")
+    return fraction
 
 
 def _targets(
-    shape: tuple[int, int], scale: float | None, size: tuple[int, int] | None, like: Like
+    shape: tuple[int, int], scale: float | Sequence[float | Fraction] | None, size: tuple[int, int] | None, like: Like
 ) -> list[tuple[int, Fraction]]:
-    if (scale is None) == (size is None):
-        raise ValueError(f"give either scale or size, got scale={scale!r} and size={size!r}")
-    if scale is not None:
-        factor = _as_fraction(scale)
-        if not factor:
-            raise ValueError(f"scale must be at least 1e-6, got {scale}")
+    """Outputs and factor of each axis."""
+    if scale is None and size is None:
+        raise ValueError("give scale, or size, or both, got neither")
+    outputs = None if size is None else _as_size(size)
+    if scale is None:
+        assert outputs is not None
+        return [(m, Fraction(m, n)) for m, n in zip(outputs, shape, strict=True)]
+    pair = scale if isinstance(scale, Sequence) and not isinstance(scale, str) else (scale, scale)
+    if len(pair) != 2:
+        raise ValueError(f"scale must be a number or two of them (vertical, horizontal), got {scale!r}")
+    factors = [_as_fraction(value) for value in pair]
+    if outputs is None:
         round_size = math.floor if like == "torch" else math.ceil
-        return [(max(1, round_size(n * factor)), factor) for n in shape]
-    assert size is not None
+        outputs = [max(1, round_size(n * factor)) for n, factor in zip(shape, factors, strict=True)]
+    return list(zip(outputs, factors, strict=True))
+
+
+def _as_size(size: Sequence[int]) -> Sequence[int]:
     if (
         not isinstance(size, Sequence)
         or len(size) != 2
         or any(isinstance(n, bool) or not isinstance(n, int) or n < 1 for n in size)
     ):
         raise ValueError(f"size must be two positive integers (height, width), got {size!r}")
-    return [(m, Fraction(m, n)) for m, n in zip(size, shape, strict=True)]
+    return size
 
 
 def _check_choice(value: str, name: str, known: tuple[str, ...]) -> None:
@@ -176,7 +188,7 @@ def _check_choice(value: str, name: str, known: tuple[str, ...]) -> None:
 
 def resize(
     x: Tensor,
-    scale: float | None = None,
+    scale: float | Sequence[float] | None = None,
     *,
     size: tuple[int, int] | None = None,
     kernel: Kernel = "bicubic",
@@ -193,8 +205,9 @@ def resize(
 
     Args:
         x: Pictures (N, C, H, W), real floating point, any range.
-        scale: Positive factor for both axes: 4 enlarges, 1/4 shrinks. The size is rounded up.
-        size: Output (height, width) in pixels, instead of ``scale``.
+        scale: Positive factor for both axes, or (vertical, horizontal): 4 enlarges, 1/4 shrinks. Sizes are rounded up.
+        size: Output (height, width) in pixels. Without ``scale`` the whole picture is fitted into it; with both, it
+            only says how many samples to make at that scale: 9 px, shrunk by 2 to 5, go back to 9 at twice the scale.
         kernel: "bicubic" (a = -0.5), "bilinear", "box", "lanczos2", "lanczos3" or "nearest".
         antialias: Stretch the kernel when shrinking.
         edge: Beyond the border the picture is mirrored with its edge pixel repeated ("reflect": MATLAB since R2007)
@@ -275,7 +288,8 @@ def resize_uint8(array: NDArray[np.uint8], scale: float) -> NDArray[np.uint8]:
         raise TypeError(f"array must be a uint8 ndarray (H, W) or (H, W, C), got {got}")
     if array.ndim not in {2, 3} or array.size == 0:
         raise ValueError(f"array must be a non-empty picture (H, W) or (H, W, C), got shape {array.shape}")
-    (rows, factor), (columns, _) = _targets((array.shape[0], array.shape[1]), scale, None, "matlab")
+    one = _as_fraction(scale)
+    (rows, factor), (columns, _) = _targets((array.shape[0], array.shape[1]), (one, one), None, "matlab")
     out = _pass_uint8(array, make_taps(array.shape[0], rows, factor, "bicubic", True, "replicate", "matlab"))
     taps = make_taps(array.shape[1], columns, factor, "bicubic", True, "replicate", "matlab")
     return np.ascontiguousarray(_pass_uint8(out.swapaxes(0, 1), taps).swapaxes(0, 1))

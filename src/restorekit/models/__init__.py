@@ -26,7 +26,7 @@ from restorekit.models.pcarn import pcarn, pcarn_m
 from restorekit.models.progressive_carn import ProgressiveCARN, progressive_carn
 from restorekit.models.rcan import RCAN, rcan
 from restorekit.models.rdn import RDN, rdn
-from restorekit.models.registry import create_model, list_models
+from restorekit.models.registry import create_model, list_models, list_tasks
 from restorekit.models.restorer import Restorer
 from restorekit.models.restormer import Restormer, restormer
 from restorekit.models.ridnet import RIDNet, ridnet
@@ -82,6 +82,7 @@ __all__ = [
     "fsrcnn",
     "idr",
     "list_models",
+    "list_tasks",
     "load_checkpoint",
     "load_discriminators",
     "load_trunk",

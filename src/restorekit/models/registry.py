@@ -73,10 +73,30 @@ def list_models(task: str | None = None) -> list[str]:
         >>> list_models(task="super-resolution")[:2]
         ['carn', 'carn_m']
     """
-    known = sorted({known for entry in _RESTORERS.values() for known in entry.tasks})
+    known = list_tasks()
     if task is not None and task not in known:
         raise ValueError(f"task must be one of {', '.join(known)}, got {task!r}")
     return sorted(name for name, entry in _RESTORERS.items() if task is None or task in entry.tasks)
+
+
+def list_tasks(name: str | None = None) -> list[str]:
+    """List the tasks that ``list_models`` knows.
+
+    Args:
+        name: Only those of this network.
+
+    Returns:
+        Tasks in alphabetical order.
+
+    Raises:
+        ValueError: An unknown name; the message lists the known.
+
+    Example:
+        >>> list_tasks("dncnn")
+        ['denoising', 'jpeg-artifact-removal']
+    """
+    entries = _RESTORERS.values() if name is None else [_entry(name)]
+    return sorted({task for entry in entries for task in entry.tasks})
 
 
 def create_model(name: str, **options: Any) -> Restorer:
@@ -97,6 +117,10 @@ def create_model(name: str, **options: Any) -> Restorer:
         >>> create_model("carn_m", scale=2).scale
         2
     """
+    return _entry(name).factory(**options)
+
+
+def _entry(name: str) -> _Entry:
     if name not in _RESTORERS:
         raise ValueError(f"name must be one of {', '.join(sorted(_RESTORERS))}, got {name!r}")
-    return _RESTORERS[name].factory(**options)
+    return _RESTORERS[name]

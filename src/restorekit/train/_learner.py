@@ -1,10 +1,20 @@
-"""A network with the optimiser that trains it."""
+"""The networks of a run, each with the optimiser that trains it."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import torch
 from torch import nn
+
+from restorekit.train._forward import Forward
+from restorekit.train.checkpoint import PartnerState, State
+from restorekit.train.ema import Ema
+from restorekit.train.plan import Plan
+from restorekit.train.turns import MODEL
+
+if TYPE_CHECKING:
+    from accelerate import Accelerator
 
 
 @dataclass(frozen=True)
@@ -16,6 +26,11 @@ class Learner:
     optimizer: torch.optim.Optimizer
     learning_rate: float
     clip_norm: float | None = None
+
+    @property
+    def keeps_statistics(self) -> bool:
+        """Whether more is saved of the network than its parameters."""
+        return len(self.module.state_dict()) > len(list(self.module.named_parameters(remove_duplicate=False)))
 
     def update(self, factor: float) -> None:
         """Move the weights by the gradients that they have."""
@@ -55,6 +70,32 @@ def lay_out_moments(optimizer: torch.optim.Optimizer) -> None:
         for name, moment in moments.items():
             if moment.shape == weight.shape and moment.stride() != weight.stride():
                 moments[name] = torch.empty_like(weight, dtype=moment.dtype).copy_(moment)
+
+
+def learners(model: nn.Module, plan: Plan, accelerator: "Accelerator", channels_last: bool) -> dict[str, Learner]:
+    """The model and its partners, where they train, each with an optimiser of its own."""
+    autocast = accelerator.device.type if plan.mixed_precision else None
+
+    def learner(module: nn.Module, rate: float, clip_norm: float | None, factors: Mapping[str, float]) -> Learner:
+        forward = accelerator.prepare_model(Forward(module, autocast=autocast, channels_last=channels_last).train())
+        optimizer = adam(module, betas=plan.betas, weight_decay=plan.weight_decay, factors=factors)
+        return Learner(module, forward, optimizer, rate, clip_norm)
+
+    partners = {
+        name: learner(partner.module, partner.learning_rate or plan.learning_rate, None, {})
+        for name, partner in plan.partners.items()
+    }
+    return {MODEL: learner(model, plan.learning_rate, plan.clip_norm, plan.rate_factors), **partners}
+
+
+def initial_state(networks: Mapping[str, Learner], ema_decay: float | None) -> State:
+    """The state before the first step."""
+    model = networks[MODEL]
+    partners = {
+        name: PartnerState(learner.module, learner.optimizer) for name, learner in networks.items() if name != MODEL
+    }
+    ema = None if ema_decay is None else Ema(model.module, ema_decay)
+    return State(model.module, model.optimizer, ema, [], partners=partners)
 
 
 def _factor(name: str, factors: Mapping[str, float]) -> float:

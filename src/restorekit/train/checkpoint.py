@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from restorekit._check import check_integer
 from restorekit.image import atomic_path
+from restorekit.image.files import sweep_beside
 from restorekit.train.ema import Ema
 from restorekit.train.plan import Setting, Settings
 
@@ -81,12 +82,21 @@ class Checkpoints:
             "partners": {name: _saved(partner) for name, partner in state.partners.items()},
             "measured": torch.tensor(state.measured, dtype=torch.float64),
         }
-        with atomic_path(self.path) as beside:
-            torch.save(content, beside)
+        try:
+            with atomic_path(self.path) as beside, beside.open("wb") as file:
+                torch.save(content, file)
+        except (OSError, RuntimeError) as error:
+            cause = _system_error(error)
+            if cause is None:
+                raise
+            raise OSError(cause.errno, self._unwritten(cause, state.step)) from error
 
     def resume(self, state: State, *, steps: int) -> None:
         """Bring ``state`` to where the file left it; a damaged file or another run's is refused and changes nothing."""
-        if self.path is None or not self.path.exists():
+        if self.path is None:
+            return
+        sweep_beside(self.path)
+        if not self.path.exists():
             return
         content = _read(self.path)
         losses: list[Any] = content["losses"].tolist()
@@ -102,6 +112,13 @@ class Checkpoints:
         for name, partner in state.partners.items():
             _restore(partner, content["partners"][name])
         state.losses, state.measured = losses, content["measured"].tolist()
+
+    def _unwritten(self, cause: OSError, steps: int) -> str:
+        before = "the file before is whole" if self.path is not None and self.path.exists() else "there was none before"
+        return (
+            f"the state after {steps} steps could not be written to {self.path} ({cause.strerror or cause}); {before}; "
+            f"see to the disk, then call {self.caller} again with the same checkpoint"
+        )
 
     def kept(self) -> str:
         """Say what a run that breaks off leaves."""
@@ -132,6 +149,13 @@ def _restore(partner: PartnerState, saved: Mapping[str, Any]) -> None:
     partner.module.load_state_dict(saved["model"])
     partner.optimizer.load_state_dict(saved["optimizer"])
     partner.losses = saved["losses"].tolist()
+
+
+def _system_error(error: BaseException | None) -> OSError | None:
+    """What the system said: where it refuses to write, torch reports the confusion that it is in afterwards."""
+    while error is not None and not isinstance(error, OSError):
+        error = error.__context__
+    return error
 
 
 def _read(path: Path) -> dict[str, Any]:

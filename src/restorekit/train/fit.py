@@ -1,6 +1,5 @@
 """One training loop for every recipe: a recipe is the step that it passes in."""
 
-import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -13,10 +12,9 @@ from torch.utils.data import DataLoader, Dataset
 
 from restorekit._check import check_integer
 from restorekit._random import seeded
-from restorekit.train._forward import Forward
-from restorekit.train._learner import Learner, adam, check_factors, lay_out_moments
-from restorekit.train.checkpoint import Checkpoints, PartnerState, State
-from restorekit.train.ema import Ema
+from restorekit.train._launch import launched
+from restorekit.train._learner import check_factors, initial_state, lay_out_moments, learners
+from restorekit.train.checkpoint import Checkpoints, State
 from restorekit.train.interrupt import Interrupt, ignore_interrupt
 from restorekit.train.keyed import Joined, Key, Pairs, collate, lengths
 from restorekit.train.loop import Loop
@@ -24,7 +22,7 @@ from restorekit.train.order import Order
 from restorekit.train.plan import Measure, Plan
 from restorekit.train.schedule import Adaptive, Schedule, constant
 from restorekit.train.supervised import Step, supervised
-from restorekit.train.turns import MODEL, Turns
+from restorekit.train.turns import Turns
 
 if TYPE_CHECKING:
     from accelerate import Accelerator
@@ -173,7 +171,7 @@ def fit(
     Source: Adam's constants from Ahn et al., ECCV 2018, section 4.2; the average from Kingma and Ba, ICLR 2015, 7.2.
     """
     _check_trainable(model)
-    accelerator = _accelerator(batch_size, accumulate, find_unused_parameters)
+    accelerator = launched(batch_size, accumulate, find_unused_parameters)
     bf16 = "bf16" if accelerator.mixed_precision == "bf16" else mixed_precision
     plan = Plan(
         steps, batch_size, supervised() if step is None else step, learning_rate, schedule, clip_norm, ema_decay, bf16,
@@ -199,11 +197,11 @@ def _run(
 ) -> FitResult:
     """Train the model, and its partners, by a plan."""
     with _lent(model, *(partner.module for partner in plan.partners.values())), Interrupt() as interrupt:
-        learners = _learners(model, plan, accelerator, channels_last)
-        state = _state(learners, plan.ema_decay)
+        networks = learners(model, plan, accelerator, channels_last)
+        state = initial_state(networks, plan.ema_decay)
         _resume(checkpoints, state, plan.steps, accelerator)
         batches = iter(_loader(pairs, plan, state.step, workers, accelerator))
-        Loop(accelerator, learners, plan, checkpoints, interrupt, progress).run(state, batches)
+        Loop(accelerator, networks, plan, checkpoints, interrupt, progress).run(state, batches)
         accelerator.wait_for_everyone()  # so that every process finds the checkpoint
     return FitResult(
         losses=tuple(state.losses),
@@ -211,31 +209,6 @@ def _run(
         measured=tuple(state.measured),
         partner_losses={name: tuple(partner.losses) for name, partner in state.partners.items()},
     )
-
-
-def _accelerator(batch_size: int, accumulate: int, find_unused_parameters: bool) -> "Accelerator":
-    try:
-        from accelerate import Accelerator, DistributedDataParallelKwargs  # noqa: PLC0415
-    except ImportError as error:
-        raise ImportError("training needs accelerate: pip install 'restorekit[train]'") from error
-    check_integer(batch_size, "batch_size", 1)
-    check_integer(accumulate, "accumulate", 1)
-    handler = DistributedDataParallelKwargs(find_unused_parameters=find_unused_parameters)
-    accelerator = Accelerator(kwargs_handlers=[handler])
-    if accelerator.mixed_precision not in ("no", "bf16"):
-        raise ValueError(f"fit knows mixed precision 'bf16' alone, accelerate was told {accelerator.mixed_precision!r}")
-    launched = int(os.environ.get("WORLD_SIZE", "1"))
-    if launched != accelerator.num_processes:
-        raise RuntimeError(
-            f"{launched} processes were launched, but accelerate takes each for the only one; "
-            "set ACCELERATE_USE_CPU=1 for several processes without GPUs"
-        )
-    if batch_size % (accelerator.num_processes * accumulate):
-        raise ValueError(
-            f"batch_size counts all processes together and must be a multiple of their number "
-            f"{accelerator.num_processes} times accumulate {accumulate}, got {batch_size}"
-        )
-    return accelerator
 
 
 def _check_trainable(model: nn.Module) -> None:
@@ -251,31 +224,6 @@ def _check_turns(plan: Plan, accelerator: "Accelerator") -> None:
             f"accumulate must be 1 where networks take turns in several processes, got {plan.accumulate}; "
             "launch more processes or make the batch smaller"
         )
-
-
-def _learners(model: nn.Module, plan: Plan, accelerator: "Accelerator", channels_last: bool) -> dict[str, Learner]:
-    """The model and its partners, where they train, each with an optimiser of its own."""
-    autocast = accelerator.device.type if plan.mixed_precision else None
-
-    def learner(module: nn.Module, rate: float, clip_norm: float | None, factors: Mapping[str, float]) -> Learner:
-        forward = accelerator.prepare_model(Forward(module, autocast=autocast, channels_last=channels_last).train())
-        optimizer = adam(module, betas=plan.betas, weight_decay=plan.weight_decay, factors=factors)
-        return Learner(module, forward, optimizer, rate, clip_norm)
-
-    partners = {
-        name: learner(partner.module, partner.learning_rate or plan.learning_rate, None, {})
-        for name, partner in plan.partners.items()
-    }
-    return {MODEL: learner(model, plan.learning_rate, plan.clip_norm, plan.rate_factors), **partners}
-
-
-def _state(learners: Mapping[str, Learner], ema_decay: float | None) -> State:
-    model = learners[MODEL]
-    partners = {
-        name: PartnerState(learner.module, learner.optimizer) for name, learner in learners.items() if name != MODEL
-    }
-    ema = None if ema_decay is None else Ema(model.module, ema_decay)
-    return State(model.module, model.optimizer, ema, [], partners=partners)
 
 
 def _resume(checkpoints: Checkpoints, state: State, steps: int, accelerator: "Accelerator") -> None:

@@ -39,6 +39,10 @@ class Loop:
     progress: bool
     _pending: list[Tensor] = field(default_factory=list)  # losses of steps that are done, not yet read: (learners,)
     _whole: bool = True  # between two steps; inside one, some weights have moved and others have not
+    _statistics: bool = field(init=False)  # a pass through a network moves what is saved of it, as in BatchNorm
+
+    def __post_init__(self) -> None:
+        self._statistics = any(learner.keeps_statistics for learner in self.learners.values())
 
     def run(self, state: State, batches: Iterator[Any]) -> None:
         """Do the steps that are left, and note their losses in ``state``."""
@@ -73,6 +77,7 @@ class Loop:
 
     def _step(self, state: State, number: int, factor: float, batches: Iterator[Any]) -> None:
         """Let each network have its turns, and measure the model if that is due."""
+        self._whole = not self._statistics
         with self._own_randomness(number):
             rounds = [self._turns(number, part, batches) for part in range(self.plan.accumulate)]
             losses: dict[str, list[Tensor]] = {name: [] for name in self.learners}

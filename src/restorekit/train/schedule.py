@@ -2,7 +2,9 @@
 
 import math
 from abc import ABC, abstractmethod
+from bisect import bisect_right
 from collections.abc import Callable, Sequence
+from itertools import accumulate
 
 from restorekit._check import check_integer, check_interval
 
@@ -94,3 +96,49 @@ def cosine(steps: int, *, floor: float = 0.0) -> Schedule:
     check_integer(steps, "steps", 1)
     check_interval(floor, "floor", 0.0, 1.0)
     return lambda step: floor + (1 - floor) * (1 + math.cos(math.pi * min(step / steps, 1.0))) / 2
+
+
+def cosine_restarts(periods: Sequence[int], weights: Sequence[float], floors: Sequence[float]) -> Schedule:
+    """Let the learning rate fall along half a cosine again and again, each time from a height of its own.
+
+        factor(step) = floor + weight (1 - floor) (1 + cos(pi t / period)) / 2,   t steps into the period
+
+    After the last period it stays at the last floor.
+
+    Args:
+        periods: Length of each fall in steps, at least 1.
+        weights: How high each fall starts, as a share of what is above its floor, in [0, 1].
+        floors: Factor at the end of each fall, in [0, 1].
+
+    Returns:
+        The factor as a function of the step, from 0.
+
+    Raises:
+        ValueError: If there is no period, the lengths differ, or a value is out of range.
+
+    Example:
+        >>> factor = cosine_restarts((100, 50), weights=(1, 0.5), floors=(0.2, 0.0))
+        >>> [round(factor(step), 3) for step in (0, 50, 100, 125, 150)]
+        [1.0, 0.6, 0.5, 0.25, 0.0]
+
+    Source: Loshchilov and Hutter, ICLR 2017, equation 5, with weights and floors as in BasicSR's code and that of Zhang
+        et al., CVPR 2023 (IDR). There, a fall begins one step later.
+    """
+    if not 0 < len(periods) == len(weights) == len(floors):
+        raise ValueError(
+            "periods, weights and floors must be as many, at least one, "
+            f"got {len(periods)}, {len(weights)} and {len(floors)}"
+        )
+    for period, weight, floor in zip(periods, weights, floors, strict=True):
+        check_integer(period, "periods", 1)
+        check_interval(weight, "weights", 0.0, 1.0)
+        check_interval(floor, "floors", 0.0, 1.0)
+    ends = list(accumulate(periods))
+    falls = [cosine(period) for period in periods]
+
+    def factor(step: int) -> float:
+        number = min(bisect_right(ends, step), len(ends) - 1)
+        floor = floors[number]
+        return floor + weights[number] * (1 - floor) * falls[number](step - ends[number] + periods[number])
+
+    return factor

@@ -13,6 +13,7 @@ from restorekit.inference._rewrites.convolution import FusedConv2d, does_as
 from restorekit.inference._rewrites.graph import (
     called,
     convolution_at,
+    convolutions,
     is_addition,
     module_at,
     only_user,
@@ -101,7 +102,8 @@ def cut_into_strips(graph: fx.GraphModule, dtype: torch.dtype) -> None:
     (output,) = (node for node in graph.graph.nodes if node.op == "output")
     for node in graph.graph.nodes:
         if _enlarges(node):
-            tail = _tail(graph, _start(graph, node), output)
+            tails = (_tail(graph, start, output) for start in _starts(graph, node))
+            tail = next((tail for tail in tails if tail is not None), None)
             if tail is not None:
                 _insert(graph, tail, output, dtype)
                 return
@@ -112,15 +114,22 @@ def _enlarges(node: fx.Node) -> bool:
     return len(own) == len(before) == 4 and own[2] > before[2]
 
 
-def _start(graph: fx.GraphModule, node: fx.Node) -> fx.Node:
-    """The convolution that widens features for this enlargement, or the enlargement itself."""
-    before = source(node)
+def _starts(graph: fx.GraphModule, node: fx.Node) -> list[fx.Node]:
+    """Where strips for this enlargement may start, best first: the convolution that widens its features, the last one.
+
+    Convolutions that narrow features may stand between the two. Without any it is the first node that nobody else uses.
+    """
+    last, before = None, source(node)
     while before is not None and only_user(before) is node and before.op != "placeholder":
         node = before
-        if convolution_at(graph, node) is not None:
-            break
         before = source(node)
-    return node
+        conv = convolution_at(graph, node)
+        if conv is None:
+            continue
+        last = last or node
+        if conv.out_channels >= conv.in_channels:
+            return [node, last] if conv.out_channels > conv.in_channels else [last]
+    return [last or node]
 
 
 def _tail(graph: fx.GraphModule, start: fx.Node, output: fx.Node) -> _Tail | None:
@@ -170,10 +179,9 @@ def _interpolation_reach(node: fx.Node) -> int | None:
 
 
 def _insert(graph: fx.GraphModule, tail: _Tail, output: fx.Node, dtype: torch.dtype) -> None:
-    for node in tail.nodes:
-        conv = convolution_at(graph, node)
-        if conv is not None and source(node, 1) in tail.inputs:
-            conv.overwrites = False  # neighbouring strips read the same rows
+    for node, conv in convolutions(graph):
+        if source(node, 1) in tail.inputs:
+            conv.overwrites = False  # neighbouring strips read the same rows, after all that comes before them
     separate = fx.Graph()
     copies = {node: separate.placeholder(f"x{place}") for place, node in enumerate(tail.inputs)}
 

@@ -1,0 +1,97 @@
+"""``restorekit restore``: a picture, or all pictures of a folder."""
+
+import argparse
+import warnings
+from pathlib import Path
+
+import restorekit
+from restorekit.cli._console import add_running, complain, device, dtype, existing, free, say, shows_progress
+from restorekit.cli.networks import add_options as add_network_options
+from restorekit.cli.networks import open_network, pick_scale
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options of ``restorekit restore``."""
+    parser.add_argument("source", type=Path, metavar="IN", help="a picture, or a folder of pictures")
+    parser.add_argument(
+        "-o", "--output", type=Path, metavar="OUT", help="picture or folder to write (default: beside IN, as IN_x4.png)"
+    )
+    add_network_options(parser)
+    parser.add_argument("--task", help="which of the weights that come with the library, such as super-resolution")
+    add_running(parser)
+    parser.add_argument("--overwrite", action="store_true", help="replace results that are there already")
+    parser.add_argument("--strict", action="store_true", help="of a folder: stop at the first picture that fails")
+    parser.add_argument("--quiet", action="store_true", help="no progress bar and no report, errors alone")
+
+
+def run(options: argparse.Namespace) -> int:
+    """Restore a picture, or all pictures of a folder.
+
+    The results of a folder are PNG files of the same names, those of the folders in it too. Pictures whose result is
+    there already are passed over, so that the same command goes on where it was stopped.
+    """
+    source = existing(options.source)
+    net = open_network(options)
+    scale = pick_scale(net, options.scale)
+    target = options.output or beside(source, scale)
+    restore = _folder if source.is_dir() else _file
+    return restore(net, source, target, scale, options)
+
+
+def beside(source: Path, scale: int) -> Path:
+    """Where the result goes if nothing else is said: photo_x4.png, or the folder photos_x4."""
+    place = source if source.name not in {"", ".."} else source.resolve()
+    if not place.name:
+        raise ValueError(f"no folder can be made beside {source}; name one with -o")
+    mark = f"x{scale}" if scale > 1 else "restored"
+    return place.with_name(f"{place.name}_{mark}" if source.is_dir() else f"{place.stem}_{mark}.png")
+
+
+def _file(
+    net: "restorekit.models.Restorer", source: Path, target: Path, scale: int, options: argparse.Namespace
+) -> int:
+    free(target, options.overwrite)
+    restorekit.inference.restore_file(
+        net,
+        source,
+        target,
+        scale=scale,
+        tile=options.tile or "auto",
+        self_ensemble=options.self_ensemble,
+        device=device(options.device),
+        dtype=dtype(options.dtype),
+        progress=shows_progress(options.quiet),
+        overwrite=options.overwrite,
+    )
+    if not options.quiet:
+        height, width = restorekit.image.picture_size(target)
+        say(f"{target}: {width} x {height} pixels")
+    return 0
+
+
+def _folder(
+    net: "restorekit.models.Restorer", source: Path, target: Path, scale: int, options: argparse.Namespace
+) -> int:
+    with warnings.catch_warnings():
+        warnings.filterwarnings(
+            "ignore", message=r"\d+ of \d+ pictures could not be restored"
+        )  # told below, all of them
+        result = restorekit.inference.restore_folder(
+            net,
+            source,
+            target,
+            existing="overwrite" if options.overwrite else "skip",
+            strict=options.strict,
+            scale=scale,
+            tile=options.tile,
+            self_ensemble=options.self_ensemble,
+            device=device(options.device),
+            dtype=dtype(options.dtype),
+            progress=shows_progress(options.quiet),
+        )
+    for path, reason in result.failed.items():
+        complain(f"failed: {path}: {reason}")
+    if not options.quiet:
+        done, there, failed = len(result.restored), len(result.skipped), len(result.failed)
+        say(f"{target}: {done} restored, {there} there already, {failed} failed")
+    return 1 if result.failed else 0

@@ -1,0 +1,1 @@
+"""Training of ZSSR on the one picture that it enlarges, in parts."""
