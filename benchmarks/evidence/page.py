@@ -16,6 +16,7 @@ from harness import Measurement
 from page import markdown
 
 from evidence.experiment import REFERENCE, SETS
+from restorekit.evaluation import mean_interval
 from restorekit.image import atomic_path
 
 TEMPLATE = Path(__file__).with_name("page.md")
@@ -65,8 +66,7 @@ def section(name: str, runs: Runs) -> list[str]:
     """The budget, a table, and how the arms differ."""
     if not any(run["arm"] != REFERENCE for run in runs):
         return [f"Not measured yet: `python -m evidence.run --only {name} ...`."]
-    lines = [budget(name, runs), "", *table(name, runs), ""]
-    return [*lines, *(f"- {line}" for line in differences(name, runs))]
+    return [budget(name, runs), "", *table(name, runs), "", *differences(name, runs)]
 
 
 def one_picture(measured: Mapping[str, Any] | None) -> list[str]:
@@ -96,30 +96,32 @@ def budget(name: str, runs: Runs) -> str:
 
 def table(name: str, runs: Runs) -> list[str]:
     """A row for each arm: mean and standard deviation over its seeds."""
-    columns = [(metric, where) for where in SETS for metric in METRICS if metric in runs[0]["scores"][where]]
-    cells = [["", *(f"{where}, {METRICS[metric][0]}" for metric, where in columns), "seeds"]]
+    cells = [["", *(f"{where}, {METRICS[metric][0]}" for metric, where in columns(runs)), "seeds"]]
     for arm, label in {REFERENCE: "bicubic", **ARMS[name]}.items():
         if found := of_arm(runs, arm):
-            values = ([run["scores"][where][metric] for run in found] for metric, where in columns)
-            shown = [spread(v, METRICS[metric][1]) for v, (metric, _) in zip(values, columns, strict=True)]
+            shown = [
+                spread([run["scores"][where][metric] for run in found], METRICS[metric][1])
+                for metric, where in columns(runs)
+            ]
             cells.append([label, *shown, str(len(found)) if arm != REFERENCE else ""])
     return markdown(cells)
 
 
 def differences(name: str, runs: Runs) -> list[str]:
-    """Each arm less the first, seed by seed, in every metric."""
+    """Each arm less the first, seed by seed, and where that is clear."""
     (base, first), *others = ARMS[name].items()
-    lines = []
+    cells = [[f"less {first}, seed by seed", *(f"{where}, {METRICS[metric][0]}" for metric, where in columns(runs))]]
     for arm, label in others:
-        parts = []
-        for metric, (title, form) in METRICS.items():
-            for where in SETS:
-                pairs = paired(runs, arm, base, metric, where)
-                if pairs:
-                    parts.append(f"{title} on {where} {spread(pairs, '{:+' + form[2:])} ({verdict(pairs)})")
-        if parts:
-            lines.append(f"{label} less {first}, seed by seed: {'; '.join(parts)}.")
-    return lines
+        found = [(metric, paired(runs, arm, base, metric, where)) for metric, where in columns(runs)]
+        if all(values for _, values in found):
+            shown = [spread(v, "{:+" + METRICS[metric][1][2:]) + (", clear" if clear(v) else "") for metric, v in found]
+            cells.append([label, *shown])
+    return markdown(cells) if len(cells) > 1 else []
+
+
+def columns(runs: Runs) -> list[tuple[str, str]]:
+    """What was measured, and on which set."""
+    return [(metric, where) for where in SETS for metric in METRICS if metric in runs[0]["scores"][where]]
 
 
 def paired(runs: Runs, arm: str, base: str, metric: str, where: str) -> list[float]:
@@ -129,12 +131,10 @@ def paired(runs: Runs, arm: str, base: str, metric: str, where: str) -> list[flo
     return [mine[metric] - other[metric] for mine, other in found if metric in mine]
 
 
-def verdict(values: Sequence[float]) -> str:
-    """Whether all seeds agree, and by more than they differ."""
-    if len(values) < 2:
-        return "one seed"
-    agree = min(values) > 0 or max(values) < 0
-    return "beyond the spread" if agree and abs(fmean(values)) > stdev(values) else "within the spread"
+def clear(values: Sequence[float]) -> bool:
+    """Whether the 95 % interval of the mean, by Student's t, leaves out 0."""
+    found = mean_interval(values)
+    return found.low > 0 or found.high < 0  # of one value both are NaN
 
 
 def spread(values: Sequence[float], form: str) -> str:

@@ -21,7 +21,7 @@ def dots(name: str, runs: Sequence[Mapping[str, Any]], path: Path) -> None:
         return
     metrics = [metric for metric in ("psnr", "mdf") if metric in runs[0]["scores"][SETS[0]]]
     panels = [(metric, where) for metric in metrics for where in SETS]
-    figure = Figure(figsize=(3.1 * len(panels) + 0.4, 3.3), layout="constrained")
+    figure = Figure(figsize=(len(panels) * (1.2 + 0.65 * max(len(shown), 3)), 3.4), layout="constrained")
     for axes, (metric, where) in zip(np.atleast_1d(figure.subplots(1, len(panels))), panels, strict=True):
         columns = [{run["seed"]: run["scores"][where][metric] for run in of_arm(runs, arm)} for arm in shown]
         for seed in sorted(set().union(*columns)):
