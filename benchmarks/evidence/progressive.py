@@ -11,7 +11,7 @@ from restorekit.train import ProgressiveStage, cosine, fit
 from restorekit.train import progressive as by_stages
 from restorekit.train.fit import FitOptions
 
-SCALE, PATCH_SIZE, BATCH_SIZE, STEPS = 8, 16, 16, 600
+SCALE, PATCH_SIZE, BATCH_SIZE, STEPS = 8, 16, 16, 400
 SHARES = (0.19, 0.31, 0.50)
 
 
