@@ -2,7 +2,7 @@
 
 All arms see the low-resolution picture enlarged by nearest neighbour, as CutBlur needs it, through a desubpixel head;
 the arm without augmentation is CutBlur with probability 0. The thesis augments so small a network with probability 0.2;
-arms with its probability for larger ones, 1, stand beside those.
+an arm with its probability for larger ones, 1, stands beside it.
 """
 
 from collections.abc import Callable
@@ -49,7 +49,6 @@ def train(job: Job, augment: Augment) -> Trained:
 ARMS: dict[str, Callable[[Job], Trained]] = {
     "none": partial(train, augment=partial(cutblur, p=0.0)),
     "cutblur": partial(train, augment=partial(cutblur, p=0.2)),
-    "cutblur-always": partial(train, augment=cutblur),
     "mixture": partial(train, augment=Mixture("small-model")),
     "mixture-always": partial(train, augment=Mixture("sr")),
 }

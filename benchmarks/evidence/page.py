@@ -25,7 +25,6 @@ ARMS = {
     "augmentation": {
         "none": "none",
         "cutblur": "CutBlur, p 0.2",
-        "cutblur-always": "CutBlur, p 1",
         "mixture": "mixture, p 0.2",
         "mixture-always": "mixture, p 1",
     },
