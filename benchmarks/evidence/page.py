@@ -30,7 +30,7 @@ ARMS = {
     },
     "simusr": {"supervised": "supervised", "simusr": "SimUSR"},
     "progressive": {"direct": "direct", "progressive": "progressive"},
-    "adversarial": {"l1": "L1, the start", "gan": "PCARN"},
+    "adversarial": {"l1": "L1, the start", "gan": "PCARN, 5e-4", "gan-strong": "PCARN, 2e-3"},
 }
 METRICS = {"psnr": ("PSNR, dB", "{:.2f}"), "ssim": ("SSIM", "{:.4f}"), "mdf": ("MDF distance", "{:.4f}")}
 # How ``zero_shot.py`` calls the two, how its numbers are written by their units, and of which the ratio says something.
