@@ -20,8 +20,9 @@ SHARES = (0.19, 0.31, 0.50)
 def network(stage: int | None = None) -> ProgressiveCARN:
     """A narrow one, with few blocks, and torch's own initial weights as in the authors' code.
 
-    Those of CARN, with zero biases, let features fade to a thousandth on their way through three stages: trained at
-    the last stage from the start, the network then adds nothing to the enlarged picture for hundreds of steps.
+    They are drawn once more, as they were for the runs on the page, when the network still began with those of CARN.
+    Those have zero biases and let features fade to a thousandth on their way through three stages: trained at the last
+    stage from the start, the network then adds nothing to the enlarged picture for hundreds of steps.
     """
     model = progressive_carn(SCALE, stage=stage, channels=32, blocks=2, units=2)
     for layer in model.modules():

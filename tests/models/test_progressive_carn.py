@@ -255,6 +255,15 @@ def test_the_enlarged_picture_is_added():
     assert torch.equal(model(x), x.repeat_interleave(4, 2).repeat_interleave(4, 3))
 
 
+def test_initial_weights_are_torchs_own():
+    # uniform within 1 / sqrt(fan_in), the biases too, without which features fade from stage to stage
+    for layer in small(8).modules():
+        if isinstance(layer, torch.nn.Conv2d):
+            bound = layer.weight[0].numel() ** -0.5
+            for values in (layer.weight, layer.bias):
+                assert 0 < values.abs().max() <= bound
+
+
 def test_gradient():
     model = ProgressiveCARN(4, channels=2, blocks=1, units=1)
     initialize(model, "he-normal", generator=torch.Generator().manual_seed(0))

@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from restorekit._check import check_integer
-from restorekit.layers import Cascade, PixelShuffleUpsampler, ResidualBlock, initialize
+from restorekit.layers import Cascade, PixelShuffleUpsampler, ResidualBlock
 from restorekit.models._arguments import check_scale
 from restorekit.models._layouts.layout import Layout
 from restorekit.models._layouts.progressive_carn import PROGRESSIVE_CARN_LAYOUTS
@@ -66,7 +66,8 @@ class ProgressiveCARN(Restorer):
         Ahn's thesis, section 3.3.1. Its text sets B=4 and U=8, but its 9.46M parameters and, at 1920x1080, 2,144 G are
         those of the authors' code (NTIRE 2018, track 1), B=8 and U=4, as here. The ReLU behind the entry and the
         enlarged picture that is added are in that code only. Its units begin with a ReLU; none of their inputs is
-        negative, so it is left out. The thesis names no initial weights for it: they are those of CARN.
+        negative, so it is left out. Initial weights are torch's own, as in the code: from those of CARN, whose biases
+        are 0, features fade on their way through three stages.
     """
 
     layouts: ClassVar[tuple[Layout, ...]] = PROGRESSIVE_CARN_LAYOUTS
@@ -83,7 +84,6 @@ class ProgressiveCARN(Restorer):
         self.entry = nn.Conv2d(3, channels, 3, padding=1)
         self.stages = nn.ModuleList(_Stage(channels, blocks, units) for _ in range(stages))
         self.to_rgb = nn.ModuleList(nn.Conv2d(channels, 3, 3, padding=1) for _ in range(stages))
-        initialize(self)
 
     @property
     def stage(self) -> int:
