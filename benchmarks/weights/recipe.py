@@ -1,0 +1,126 @@
+"""What the trainings share: the pictures, the stages, and a run that goes on where it was stopped."""
+
+import json
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import fmean
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from restorekit.data import CropCache, ImageFolder
+from restorekit.image import atomic_path, read_image, to_tensor
+from restorekit.metrics import psnr
+from restorekit.models import Restorer, save_weights
+from restorekit.train import cosine, fit
+from restorekit.train.keyed import Pairs
+from restorekit.train.supervised import Step
+
+CROP, STRIDE = 240, 180  # pixels of the true pictures; divisible by 2, 3 and 4
+HELD_OUT = 40  # every so manieth picture is kept out of training, to see how it goes
+MEASURE_EVERY = 500
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A part of a training: the learning rate falls along half a cosine from ``learning_rate`` to ``floor`` times it.
+
+    ``patch_size`` is that of the degraded picture.
+    """
+
+    steps: int
+    patch_size: int
+    batch_size: int
+    learning_rate: float
+    floor: float = 0.0
+
+
+@dataclass(frozen=True)
+class Pictures:
+    """Training pictures, decoded once for all trainings, and those of them that are kept out."""
+
+    folder: Path
+    out: Path  # where the decoded crops go
+
+    def training(self, scale: int | None = None) -> CropCache:
+        """Crops of all pictures but the held-out ones; with ``scale`` pairs of small and large ones."""
+        kept = [read_image(path) for index, path in enumerate(self._paths()) if index % HELD_OUT]
+        place = self.out / (f"crops_x{scale}.npy" if scale else "crops.npy")
+        return CropCache(kept, place, size=CROP, stride=STRIDE, scale=scale, progress=False)
+
+    def held_out(self, side: int) -> list[Tensor]:
+        """The centres of the held-out pictures, (1, 3, side, side)."""
+        centres = []
+        for path in self._paths()[::HELD_OUT]:
+            picture = to_tensor(read_image(path))
+            top, left = ((length - side) // 2 for length in picture.shape[2:])
+            centres.append(picture[..., top : top + side, left : left + side])
+        return centres
+
+    def _paths(self) -> Sequence[Path]:
+        return ImageFolder(self.folder).paths
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How one file of weights was trained.
+
+    Args:
+        name: Of the file, and of the folder of the run.
+        network: Builds it; initial weights come from the global generator.
+        pairs: Training pairs of a stage, from the pictures, the stage and a seed.
+        step: The training step.
+        stages: One after the other, each from fresh moments of Adam.
+        examples: Degraded and true held-out pictures, from the pictures; with them comes the scale to run at.
+    """
+
+    name: str
+    network: Callable[[], Restorer]
+    pairs: Callable[[Pictures, Stage, int], Pairs | Mapping[Any, Pairs]]
+    step: Callable[[], Step]
+    stages: tuple[Stage, ...]
+    examples: Callable[[Pictures], tuple[int, list[tuple[Tensor, Tensor]]]]
+
+    def train(self, pictures: Pictures, out: Path, seed: int, *, progress: bool = True) -> dict[str, Any]:
+        """Train all stages, from where an earlier call stopped, and write ``weights.safetensors`` and ``run.json``."""
+        out.mkdir(parents=True, exist_ok=True)
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            model = self.network().to(memory_format=torch.channels_last)
+        scale, examples = self.examples(pictures)
+        run: dict[str, Any] = {"name": self.name, "seed": seed, "losses": [], "measured": [], "seconds": []}
+        for index, stage in enumerate(self.stages):
+            began = time.perf_counter()
+            result = fit(
+                model,
+                self.pairs(pictures, stage, seed + index),
+                steps=stage.steps,
+                batch_size=stage.batch_size,
+                step=self.step(),
+                learning_rate=stage.learning_rate,
+                schedule=cosine(stage.steps, floor=stage.floor),
+                clip_norm=1.0,
+                measure=lambda net: mean_psnr(net, examples, scale),
+                measure_every=MEASURE_EVERY,
+                mixed_precision="bf16",
+                checkpoint=out / f"stage{index}.pt",
+                checkpoint_every=MEASURE_EVERY,
+                seed=seed + index,
+                progress=progress,
+            )
+            run["losses"] += [round(loss, 6) for loss in result.losses]
+            run["measured"] += list(result.measured)
+            run["seconds"].append(time.perf_counter() - began)
+        save_weights(model, out / "weights.safetensors")
+        with atomic_path(out / "run.json") as beside:
+            beside.write_text(json.dumps(run, allow_nan=False), encoding="utf-8")
+        return run
+
+
+def mean_psnr(model: Restorer, examples: Sequence[tuple[Tensor, Tensor]], scale: int) -> float:
+    """PSNR over all channels, dB, the mean over the pictures."""
+    restored = ((model(lq, scale=scale).clamp(0, 1), hq) for lq, hq in examples)
+    return fmean(psnr(prediction, hq).item() for prediction, hq in restored)

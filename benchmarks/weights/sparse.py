@@ -1,0 +1,27 @@
+"""NSR's network and the same without its candidates, at equal cost: x2, half as many blocks as published."""
+
+from functools import partial
+
+from restorekit.data import RandomCropPairs
+from restorekit.models import sparse_resnet
+from restorekit.train import supervised
+from weights.recipe import Pictures, Recipe, Stage
+from weights.super_resolution import examples
+
+SCALE = 2
+STAGES = (Stage(steps=4000, patch_size=48, batch_size=8, learning_rate=1e-3),)
+
+
+def pairs(pictures: Pictures, stage: Stage, seed: int) -> RandomCropPairs:
+    """Patches of the size whose gates are the network's in evaluation."""
+    length = stage.steps * stage.batch_size
+    crops = pictures.training(SCALE)
+    return RandomCropPairs(crops, patch_size=stage.patch_size, scale=SCALE, length=length, seed=seed)
+
+
+def _recipe(name: str, num_sparsity_groups: int | None) -> Recipe:
+    build = partial(sparse_resnet, SCALE, channels=24, blocks=8, num_sparsity_groups=num_sparsity_groups)
+    return Recipe(name, build, pairs, supervised, STAGES, partial(examples, scale=SCALE))
+
+
+SPARSE, DENSE = _recipe("sparse_resnet", 4), _recipe("sparse_resnet_dense", None)
