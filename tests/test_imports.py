@@ -25,7 +25,7 @@ ALLOWED: dict[str, set[str]] = {
     "image": set(),
     "weights": set(),
     "layers": {"image"},
-    "models": {"image", "layers"},
+    "models": {"image", "layers", "weights"},
     "metrics": _MODELS,
     "losses": _MODELS | {"metrics", "weights"},
     "augment": {"image"},

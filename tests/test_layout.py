@@ -105,6 +105,7 @@ PRIVATE = {
     "models/_layouts/zssr.py": "tests/models/test_zssr.py",
     "models/_legacy.py": "tests/models/test_legacy.py",
     "models/_loading.py": "tests/models/test_checkpoints.py",
+    "models/_named_weights.py": "tests/models/test_default.py",
     "models/_onnx.py": "tests/models/test_export.py",
     "models/_trace.py": "tests/models/test_restorer.py",
     "train/_forward.py": "tests/train/test_forward.py",

@@ -5,20 +5,18 @@ import argparse
 import pytest
 import torch
 
-from restorekit.cli import networks
-from restorekit.cli.networks import DEFAULTS, Default, add_options, open_network, pick_scale
-from restorekit.models import CARN, FSRCNN, IDR, carn_m, create_model, dncnn, fsrcnn, idr, list_tasks, save_weights
+from restorekit.cli.networks import add_options, open_network, pick_scale
+from restorekit.models import CARN, FSRCNN, IDR, carn_m, dncnn, fsrcnn, idr, load_default, save_weights
 
 
 def options(*argv):
     parser = argparse.ArgumentParser()
     add_options(parser)
-    parser.add_argument("--task")
     return parser.parse_args(list(map(str, argv)))
 
 
 def chosen(*argv):
-    return open_network(options(*argv))
+    return open_network(options(*argv))[0]
 
 
 @pytest.fixture
@@ -29,7 +27,7 @@ def small(tmp_path):
 
 
 def test_a_file_says_what_it_holds(small):
-    net = chosen("--weights", small)
+    net = chosen("--weights", small, "--scale", 2)
     assert isinstance(net, CARN)
     assert net.scales == (2, 4)
     assert not net.training
@@ -108,8 +106,10 @@ def test_weights_that_are_no_numbers(tmp_path, bad):
 
 
 def test_a_scale_is_picked_among_those_there_are(small):
-    net = chosen("--weights", small)
-    assert pick_scale(net, 4) == 4
+    net, scale = open_network(options("--weights", small, "--scale", 4))
+    assert scale == 4
+    with pytest.raises(ValueError, match=r"say which with --scale$"):
+        chosen("--weights", small)
     with pytest.raises(ValueError, match=r"^the network enlarges 2 or 4 times; say which with --scale$"):
         pick_scale(net, None)
     with pytest.raises(ValueError, match=r"^the network enlarges 2 or 4 times; --scale 3 is none of its factors$"):
@@ -119,36 +119,36 @@ def test_a_scale_is_picked_among_those_there_are(small):
         pick_scale(dncnn(3, channels=4), 3)
 
 
-def test_without_weights_it_says_what_there_is(monkeypatch):
-    monkeypatch.setattr(networks, "DEFAULTS", ())
-    with pytest.raises(ValueError, match=r"^no weights for --task denoising --scale 2 come with restorekit .*none yet"):
-        chosen("--task", "denoising", "--scale", 2)
+@pytest.mark.parametrize(
+    ("argv", "task", "model", "scale"),
+    [
+        ([], "super-resolution", None, 2),
+        (["--scale", 4], "super-resolution", None, 4),
+        (["--scale", 1], "denoising", None, 1),
+        (["--model", "carn_m"], "super-resolution", "carn_m", 2),
+        (["--model", "sparse_resnet"], "super-resolution", "sparse_resnet", 2),
+        (["--task", "denoising"], "denoising", None, 1),
+        (["--task", "jpeg-artifact-removal", "--scale", 1], "jpeg-artifact-removal", None, 1),
+        (["--task", "mixed-distortions", "--model", "mepsnet"], "mixed-distortions", None, 1),
+    ],
+)
+def test_weights_that_come_with_the_library_are_chosen(argv, task, model, scale):
+    net, factor = open_network(options(*argv))
+    expected = load_default(task, model=model)
+    assert factor == scale
+    assert net.config == expected.config
+    assert all(torch.equal(value, expected.state_dict()[key]) for key, value in net.state_dict().items())
+    assert not net.training
+
+
+@pytest.mark.parametrize(
+    "argv", [["--task", "deraining"], ["--scale", 8], ["--model", "rcan"], ["--task", "denoising", "--scale", 2]]
+)
+def test_without_weights_it_says_what_there_is(argv):
+    flags = " ".join(map(str, argv))
     with pytest.raises(
-        ValueError, match=r"^no weights for restoring come with .*--weights FILE.*restorekit\.train\.fit"
-    ):
-        chosen()
-
-
-def test_weights_that_come_with_the_library_are_chosen(small, tmp_path, monkeypatch):
-    denoiser = tmp_path / "denoiser.safetensors"
-    save_weights(dncnn(), denoiser)
-    twice = tmp_path / "twice.safetensors"
-    save_weights(fsrcnn(2), twice)
-    table = (
-        Default("super-resolution", "fsrcnn", 2, twice),
-        Default("denoising", "dncnn", 1, denoiser),
-    )
-    monkeypatch.setattr(networks, "DEFAULTS", table)
-    assert chosen().scales == (2,)
-    assert chosen("--task", "denoising").scales == (1,)
-    assert chosen("--model", "dncnn").scales == (1,)
-    assert chosen("--scale", 2).scales == (2,)
-    with pytest.raises(ValueError, match=r"there are: super-resolution x2 \(fsrcnn\); denoising x1 \(dncnn\)"):
-        chosen("--scale", 3)
-
-
-def test_the_table_is_true():
-    for row in DEFAULTS:
-        assert row.task in list_tasks(row.model)
-        options = {"scale": row.scale} if networks.takes_scale(row.model) else {}
-        assert row.scale in create_model(row.model, weights=row.weights, **options).scales
+        ValueError, match=rf"^no weights for {flags} come with restorekit .*there are: .*carn_m"
+    ) as told:
+        chosen(*argv)
+    assert "--weights FILE" in str(told.value)
+    assert "restorekit.train.fit" in str(told.value)

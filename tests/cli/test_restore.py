@@ -12,7 +12,7 @@ from restorekit.cli import main
 from restorekit.cli.restore import beside
 from restorekit.image import read_image
 from restorekit.inference import restore_file
-from restorekit.models import carn_m, dncnn, load_checkpoint, save_weights
+from restorekit.models import carn_m, dncnn, load_checkpoint, load_default, save_weights
 
 
 def network(scale=2):
@@ -52,6 +52,14 @@ def test_options_reach_the_function(here):
     options = {"tile": 4, "self_ensemble": True, "dtype": torch.bfloat16, "device": "cpu"}
     restore_file(load_checkpoint("net.safetensors"), "photo.png", "expected.png", **options)
     assert run("photo.png", "-o", "out.png", "--tile", 4, "--self-ensemble", "--dtype=bfloat16", "--device=cpu") == 0
+    assert (here / "out.png").read_bytes() == (here / "expected.png").read_bytes()
+
+
+def test_right_after_installation(here, capsys):
+    """No weights are named: those that come with the library restore."""
+    assert main(["restore", "photo.png", "-o", "out.png"]) == 0
+    assert capsys.readouterr() == ("out.png: 14 x 18 pixels\n", "")
+    restore_file(load_default(), "photo.png", "expected.png", scale=2)
     assert (here / "out.png").read_bytes() == (here / "expected.png").read_bytes()
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import restorekit
 from restorekit.cli._console import add_running, existing, fillable, free, path, running, say
 from restorekit.cli.networks import add_options as add_network_options
-from restorekit.cli.networks import open_network, pick_scale
+from restorekit.cli.networks import open_network
 
 if TYPE_CHECKING:
     from restorekit.data import PairedFolder
@@ -35,8 +35,7 @@ def run(options: argparse.Namespace) -> int:
     """
     existing(options.folder)
     _check_outputs(options)
-    net = open_network(options)
-    scale = pick_scale(net, options.scale)
+    net, scale = open_network(options)
     pairs = _pairs(options, scale)
     found = restorekit.evaluation.evaluate(
         net,

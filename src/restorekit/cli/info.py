@@ -53,6 +53,11 @@ def _installation() -> Iterator[str]:
     yield "networks:"
     for task in restorekit.models.list_tasks():
         yield f"  {task}: {', '.join(restorekit.models.list_models(task))}"
+    yield ""
+    yield "trained weights that come with the library:"
+    for weights in restorekit.weights.list_shipped():
+        factors = "".join(f" x{scale}" for scale in weights.scales if scale > 1)
+        yield f"  {weights.task}{factors}: {weights.name}"
 
 
 def _devices() -> Iterator[str]:

@@ -4,31 +4,25 @@ import argparse
 import inspect
 import os
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import restorekit
 from restorekit.cli._console import existing, named_value, path, whole_number
 
-
-class Default(NamedTuple):
-    """Trained weights that come with the library."""
-
-    task: str
-    model: str  # as in models.list_models
-    scale: int
-    weights: str | os.PathLike[str] = "default"  # as the factory of the network takes it
-
-
-DEFAULTS: tuple[Default, ...] = ()
-"""All there are, the first choice of each task first; a command that names nothing takes the very first."""
+_FACTOR = 2  # where weights that come with the library enlarge by several, and none is named
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Add the options that choose a network."""
-    group = parser.add_argument_group("the network")
+    group = parser.add_argument_group(
+        "the network", "Without --weights, one that comes with the library, trained; see restorekit info."
+    )
+    group.add_argument("--task", help="what it is for, such as denoising (default: super-resolution)")
     group.add_argument("--weights", type=path, metavar="FILE", help="a checkpoint: of this library, or as published")
-    group.add_argument("--model", metavar="NAME", help="where the file does not tell which; see restorekit info")
-    group.add_argument("--scale", type=whole_number, metavar="N", help="how many times to enlarge")
+    group.add_argument("--model", metavar="NAME", help="where task or file do not tell which")
+    group.add_argument(
+        "--scale", type=whole_number, metavar="N", help=f"how many times to enlarge (default: {_FACTOR}, or the file's)"
+    )
     add_option(group)
 
 
@@ -40,22 +34,20 @@ def add_option(parser: argparse._ActionsContainer) -> None:
     )  # fmt: skip
 
 
-def open_network(options: argparse.Namespace) -> "restorekit.models.Restorer":
-    """The network that ``--weights``, ``--model``, ``--scale`` and ``--task`` choose.
+def open_network(options: argparse.Namespace) -> "tuple[restorekit.models.Restorer, int]":
+    """The network that ``--task``, ``--weights``, ``--model`` and ``--scale`` choose, and the factor to run it at.
 
     Raises:
         ValueError: Nothing fits, or the weights are damaged.
     """
     model: str | None = options.model
-    task: str | None = getattr(options, "task", None)
     _check_known("--model", model, restorekit.models.list_models())
-    _check_known("--task", task, restorekit.models.list_tasks())
+    _check_known("--task", options.task, restorekit.models.list_tasks())
     if options.option and (model is None or options.weights is None):
         raise ValueError("--option is for a network that --model names and --weights fills; give both")
     if options.weights is None:
-        chosen = _choose(task, model, options.scale)
-        return _named(chosen.model, chosen.scale, chosen.weights, {}).eval()
-    if task is not None:
+        return _shipped(options.task, model, options.scale)
+    if options.task is not None:
         raise ValueError("--task picks among the weights that come with the library; leave it or --weights out")
     file = existing(options.weights)
     try:
@@ -66,7 +58,7 @@ def open_network(options: argparse.Namespace) -> "restorekit.models.Restorer":
         words = "--model NAME, with --scale where it enlarges" if model is None else "leave --model out"
         raise ValueError(f"{error} (on the command line: {words})") from error
     _check_numbers(net, file)
-    return net.eval()
+    return net.eval(), pick_scale(net, options.scale)
 
 
 def _check_known(flag: str, name: str | None, known: list[str]) -> None:
@@ -88,18 +80,19 @@ def _listed(scales: tuple[int, ...]) -> str:
     return " or ".join(map(str, scales))
 
 
-def _choose(task: str | None, model: str | None, scale: int | None) -> Default:
+def _shipped(task: str | None, model: str | None, scale: int | None) -> "tuple[restorekit.models.Restorer, int]":
     """The first of the weights that come with the library that fit."""
     asked = {name: value for name, value in (("task", task), ("model", model), ("scale", scale)) if value is not None}
-    for default in DEFAULTS:
-        if all(getattr(default, name) == value for name, value in asked.items()):
-            return default
+    for weights in restorekit.weights.list_shipped():
+        if task in {None, weights.task} and model in {None, weights.model} and scale in {None, *weights.scales}:
+            net = restorekit.models.load_checkpoint(restorekit.weights.shipped(weights.name))
+            return net, scale or (_FACTOR if _FACTOR in weights.scales else weights.scales[0])
     flags = " ".join(f"--{name} {value}" for name, value in asked.items())
-    known = "; ".join(f"{one.task} x{one.scale} ({one.model})" for one in DEFAULTS) or "none yet"
+    known = "; ".join(map(str, restorekit.weights.list_shipped()))
     raise ValueError(
-        f"no weights for {flags or 'restoring'} come with restorekit {restorekit.__version__} (there are: "
-        f"{known}); give a checkpoint with --weights FILE: published by the authors of a network, or trained with "
-        "restorekit.train.fit and written by models.save_weights"
+        f"no weights for {flags} come with restorekit {restorekit.__version__} (there are: {known}); give a checkpoint "
+        "with --weights FILE: published by the authors of a network, or trained with restorekit.train.fit and written "
+        "by models.save_weights"
     )
 
 

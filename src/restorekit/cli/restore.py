@@ -7,7 +7,7 @@ from pathlib import Path
 import restorekit
 from restorekit.cli._console import add_running, complain, existing, free, path, running, say
 from restorekit.cli.networks import add_options as add_network_options
-from restorekit.cli.networks import open_network, pick_scale
+from restorekit.cli.networks import open_network
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
@@ -17,7 +17,6 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         "-o", "--output", type=path, metavar="OUT", help="picture or folder to write (default: beside IN, as IN_x4.png)"
     )
     add_network_options(parser)
-    parser.add_argument("--task", help="which of the weights that come with the library, such as super-resolution")
     add_running(parser)
     parser.add_argument("--overwrite", action="store_true", help="replace results that are there already")
     parser.add_argument("--strict", action="store_true", help="of a folder: stop at the first picture that fails")
@@ -31,8 +30,7 @@ def run(options: argparse.Namespace) -> int:
     there already are passed over, so that the same command goes on where it was stopped.
     """
     source = existing(options.source)
-    net = open_network(options)
-    scale = pick_scale(net, options.scale)
+    net, scale = open_network(options)
     target = options.output or beside(source, scale)
     restore = _folder if source.is_dir() else _file
     return restore(net, source, target, scale, options)

@@ -2,6 +2,7 @@
 
 from restorekit.models.carn import CARN, carn, carn_m
 from restorekit.models.checkpoints import load_checkpoint, load_weights, save_weights
+from restorekit.models.default import load_default
 from restorekit.models.discriminator_files import load_discriminators, save_discriminators
 from restorekit.models.discriminators import MultiScaleDiscriminator, PatchDiscriminator, VGGDiscriminator
 from restorekit.models.dncnn import DnCNN, dncnn
@@ -84,6 +85,7 @@ __all__ = [
     "list_models",
     "list_tasks",
     "load_checkpoint",
+    "load_default",
     "load_discriminators",
     "load_trunk",
     "load_weights",

@@ -6,7 +6,7 @@ import zipfile
 from collections.abc import Iterator, Mapping
 from os import PathLike
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -14,8 +14,6 @@ from torch import Tensor
 
 from restorekit.models._layouts.layout import UNSAID, Layout, StateDict, guess_family
 from restorekit.models.network import Network, check_network
-
-N = TypeVar("N", bound=Network)
 
 FORMAT = "restorekit"
 FORMAT_VERSION = "1"
@@ -252,25 +250,24 @@ def _stored_mean(tensors: StateDict) -> tuple[float, ...] | None:
     return None if shift is None else tuple(round(-value, 7) for value in shift.flatten().tolist())
 
 
-def loaded(model: N, weights: str | PathLike[str] | None) -> N:
-    """The network with the weights of a file, if one is given."""
-    if weights is not None:
-        load_weights(model, weights)
-    return model
-
-
 def _check_config(model: Network, name: str, config: Mapping[str, Any], path: str | PathLike[str]) -> None:
     """Refuse options that change the function but not the tensors: loading would succeed and compute something else."""
+    if unlike := difference(model, config):
+        raise ValueError(
+            f"{path} holds {name} {unlike}; models.load_checkpoint(path) builds the network that fits the file"
+        )
+
+
+def difference(model: Network, config: Mapping[str, Any]) -> str:
+    """How the options of a file differ from the network's; nothing where its weights are the network's own."""
     missing = _factors(model.config) - _factors(config)
     if missing and _factors(config) - {1}:  # a network for scale 1 holds nothing of its own for a scale
-        raise ValueError(f"{path} holds {name} for scale {_listed(_factors(config))}, not for {_listed(missing)}")
+        return f"for scale {_listed(_factors(config))}, not for {_listed(missing)}"
     for option, value in config.items():
         own = model.config.get(option)
         if option not in _FREE and value is not UNSAID and _plain(own) != _plain(value):
-            raise ValueError(
-                f"{path} holds {name} with {option}={value!r}, but the network has {option}={own!r}; "
-                "models.load_checkpoint(path) builds the network that fits the file"
-            )
+            return f"with {option}={value!r}, but the network has {option}={own!r}"
+    return ""
 
 
 def _plain(value: Any) -> Any:

@@ -22,7 +22,7 @@ from restorekit.layers import (
 from restorekit.models._arguments import check_flags, check_head, check_scales
 from restorekit.models._layouts.carn import CARN_LAYOUTS
 from restorekit.models._layouts.layout import Layout
-from restorekit.models._loading import loaded
+from restorekit.models._named_weights import loaded
 from restorekit.models.network import record
 from restorekit.models.restorer import Restorer
 
@@ -202,7 +202,7 @@ def carn(
 
     Args:
         scale: 2, 3, 4 (also 1 and 8), or several: ``carn(scale=(2, 3, 4))`` is the published network.
-        weights: Checkpoint file to read into it, see ``load_weights``.
+        weights: "default" for those that come with the library, or a checkpoint file, see ``load_weights``.
         **options: Any option of ``CARN``.
 
     Returns:
@@ -229,7 +229,7 @@ def carn_m(
 
     Args:
         scale: 2, 3, 4 (also 1 and 8), or several: ``carn_m(scale=(2, 3, 4))`` is the published network.
-        weights: Checkpoint file to read into it, see ``load_weights``.
+        weights: "default" for those that come with the library, or a checkpoint file, see ``load_weights``.
         **options: Any option of ``CARN``.
 
     Returns:

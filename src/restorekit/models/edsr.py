@@ -11,7 +11,7 @@ from restorekit.layers import Desubpixel, MeanShift, PixelShuffleUpsampler, Resi
 from restorekit.models._arguments import check_head, check_scale, mean_for
 from restorekit.models._layouts.edsr import EDSR_LAYOUTS
 from restorekit.models._layouts.layout import Layout
-from restorekit.models._loading import loaded
+from restorekit.models._named_weights import loaded
 from restorekit.models.network import record
 from restorekit.models.restorer import Restorer
 
@@ -129,7 +129,8 @@ def edsr(
         head: See ``EDSR``.
         in_channels: See ``EDSR``.
         mean: See ``EDSR``.
-        weights: Checkpoint file to read into it, see ``load_weights``.
+        weights: Checkpoint file to read into it, see ``load_weights``; or "denoising" or "jpeg-artifact-removal", which
+            come with the library for ``edsr(2, head="desubpixel")``.
 
     Returns:
         The network, in training mode, on the CPU.

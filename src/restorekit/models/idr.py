@@ -13,7 +13,7 @@ from restorekit.layers import MetaPrior, PriorReformulation
 from restorekit.layers.prior import ROUTES, Spectrum
 from restorekit.models._layouts.idr import IDR_LAYOUTS
 from restorekit.models._layouts.layout import Layout
-from restorekit.models._loading import loaded
+from restorekit.models._named_weights import loaded
 from restorekit.models.network import record
 from restorekit.models.restorer import Restorer
 from restorekit.models.restormer import RestormerTrunk

@@ -19,7 +19,7 @@ from restorekit.layers import (
 from restorekit.models._arguments import mean_for
 from restorekit.models._layouts.layout import Layout
 from restorekit.models._layouts.mepsnet import MEPSNET_LAYOUTS
-from restorekit.models._loading import loaded
+from restorekit.models._named_weights import loaded
 from restorekit.models.network import record
 from restorekit.models.restorer import Restorer
 
@@ -198,7 +198,8 @@ def mepsnet(
         extraction_channels: See ``MEPSNet``.
         in_channels: See ``MEPSNet``.
         mean: See ``MEPSNet``.
-        weights: Checkpoint file to read into it, see ``load_weights``.
+        weights: Checkpoint file to read into it, see ``load_weights``; or "default", which comes with the library for a
+            small network, see ``load_default``.
 
     Returns:
         The network, in training mode, on the CPU.

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from restorekit._check import check_integer
 from restorekit.models._layouts.layout import Layout
 from restorekit.models._layouts.owan import OWAN_LAYOUTS
-from restorekit.models._loading import loaded
+from restorekit.models._named_weights import loaded
 from restorekit.models.network import record
 from restorekit.models.restorer import Restorer
 

@@ -11,7 +11,7 @@ from restorekit.layers import DenseResidualBlock, PixelShuffleUpsampler
 from restorekit.models._arguments import check_scale
 from restorekit.models._layouts.layout import Layout
 from restorekit.models._layouts.rdn import RDN_LAYOUTS
-from restorekit.models._loading import loaded
+from restorekit.models._named_weights import loaded
 from restorekit.models.network import record
 from restorekit.models.restorer import Restorer
 

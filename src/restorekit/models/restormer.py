@@ -12,7 +12,7 @@ from restorekit._check import check_integer
 from restorekit.layers import TransformerBlock
 from restorekit.models._layouts.layout import Layout
 from restorekit.models._layouts.restormer import RESTORMER_LAYOUTS
-from restorekit.models._loading import loaded
+from restorekit.models._named_weights import loaded
 from restorekit.models.network import record
 from restorekit.models.restorer import Restorer
 

@@ -12,7 +12,7 @@ from restorekit.layers import MeanShift, NonLocalBlock, PixelShuffleUpsampler, R
 from restorekit.models._arguments import check_scale, mean_for
 from restorekit.models._layouts.layout import Layout
 from restorekit.models._layouts.rnan import RNAN_LAYOUTS
-from restorekit.models._loading import loaded
+from restorekit.models._named_weights import loaded
 from restorekit.models.network import record
 from restorekit.models.restorer import Restorer
 

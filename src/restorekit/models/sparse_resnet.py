@@ -15,7 +15,7 @@ from restorekit.layers import MeanShift, SparseGroupConv2d
 from restorekit.models._arguments import check_scale
 from restorekit.models._layouts.layout import Layout
 from restorekit.models._layouts.sparse_resnet import SPARSE_RESNET_LAYOUTS
-from restorekit.models._loading import loaded
+from restorekit.models._named_weights import loaded
 from restorekit.models.network import record
 from restorekit.models.restorer import Restorer
 
@@ -246,7 +246,8 @@ def sparse_resnet(
         weight_norm: See ``SparseResNet``.
         patches: See ``SparseResNet``.
         in_channels: See ``SparseResNet``.
-        weights: Checkpoint file to read into it, see ``load_weights``.
+        weights: Checkpoint file to read into it, see ``load_weights``; or "default", which comes with the library for
+            ``sparse_resnet(2, channels=24, blocks=8)``, with gates and without.
 
     Returns:
         The network, in training mode, on the CPU.

@@ -10,7 +10,7 @@ from restorekit._check import check_integer
 from restorekit.models._arguments import check_flags
 from restorekit.models._layouts.layout import Layout
 from restorekit.models._layouts.zssr import ZSSR_LAYOUTS
-from restorekit.models._loading import loaded
+from restorekit.models._named_weights import loaded
 from restorekit.models.enlarged import EnlargedRestorer
 from restorekit.models.network import record
 

@@ -1,22 +1,79 @@
-"""Where the weights lie that come with the library."""
+"""The trained weights that come with the library: which there are, where they lie, and that they are whole."""
 
+import hashlib
 from pathlib import Path
+from typing import NamedTuple
 
 _FOLDER = Path(__file__).parent
+_SUMS = "SHA256SUMS"  # as the program sha256sum writes and checks them
+
+
+class Shipped(NamedTuple):
+    """Weights of a restoration network that come with the library.
+
+    Args:
+        name: Of the file, without suffix, see ``shipped``.
+        task: What they are for, as in ``models.list_tasks``.
+        model: The network, as in ``models.list_models``.
+        scales: The factors that the file holds; (1,) where pictures keep their size.
+
+    Example:
+        >>> Shipped("carn_m", "super-resolution", "carn_m", (2, 3, 4)).model
+        'carn_m'
+    """
+
+    name: str
+    task: str
+    model: str
+    scales: tuple[int, ...]
+
+    def __str__(self) -> str:
+        factors = ", ".join(f"x{scale}" for scale in self.scales if scale > 1)
+        return f"{self.name} ({self.task}{' ' * bool(factors)}{factors})"
+
+
+# The first choice of each task first.
+_ALL = (
+    Shipped("carn", "super-resolution", "carn", (2, 3, 4)),
+    Shipped("carn_m", "super-resolution", "carn_m", (2, 3, 4)),
+    Shipped("edsr_denoising", "denoising", "edsr", (1,)),
+    Shipped("edsr_jpeg", "jpeg-artifact-removal", "edsr", (1,)),
+    Shipped("mepsnet", "mixed-distortions", "mepsnet", (1,)),
+    Shipped("sparse_resnet", "super-resolution", "sparse_resnet", (2,)),
+    Shipped("sparse_resnet_dense", "super-resolution", "sparse_resnet", (2,)),
+)
+
+
+def list_shipped(task: str | None = None) -> tuple[Shipped, ...]:
+    """List the weights of restoration networks that come with the library.
+
+    Those of the discriminators of MDF losses are read by ``MDFLoss.from_pretrained``.
+
+    Args:
+        task: Only those for this task, as in ``models.list_tasks``.
+
+    Returns:
+        The first choice of each task first; none for a task that nothing was trained for.
+
+    Example:
+        >>> [weights.name for weights in list_shipped("denoising")]
+        ['edsr_denoising']
+    """
+    return tuple(weights for weights in _ALL if task in {None, weights.task})
 
 
 def shipped(name: str) -> Path:
-    """The file of weights that come with the library; nothing is downloaded.
+    """The file of weights that come with the library, compared with its SHA-256; nothing is downloaded.
 
     Args:
-        name: Without suffix, "mdf_sisr".
+        name: Without suffix, "carn_m" or "mdf_sisr".
 
     Returns:
-        Path of a safetensors file.
+        Path of a safetensors file; beside it lies its model card, a text ending in .md.
 
     Raises:
         TypeError: ``name`` is no text.
-        ValueError: No weights of this name; those that there are are listed.
+        ValueError: No weights of this name; those that there are are listed. Or the file is damaged.
 
     Example:
         >>> shipped("mdf_siar")
@@ -29,4 +86,18 @@ def shipped(name: str) -> Path:
     if name not in files:
         known = ", ".join(files) or "(none came with this copy of the library)"
         raise ValueError(f"name must be one of {known}, got {name!r}")
+    _check_whole(files[name])
     return files[name]
+
+
+def _check_whole(path: Path) -> None:
+    """Require the file to be the one that was published."""
+    with path.open("rb") as file:
+        found = hashlib.file_digest(file, "sha256").hexdigest()
+    lines = (path.parent / _SUMS).read_text(encoding="utf-8").splitlines()
+    wanted = {name: digest for digest, name in (line.split() for line in lines)}.get(path.name)
+    if found != wanted:
+        raise ValueError(
+            f"{path} is damaged: its SHA-256 is {found}, that of the file that was published "
+            f"{wanted or 'is not known'}; install restorekit again"
+        )
