@@ -1,114 +1,103 @@
-"""Train a small CARN-M x2 with CutBlur for half a minute, restore a photograph that it never saw, and show both.
+"""Damage a photograph in three ways, restore it with the weights that come with the library, and show it all.
 
-Everything ships with scikit-image: a dozen pictures to train on, and the cat ``chelsea``, which is kept out. Needs the
-extras ``train`` and ``plots``.
+The photograph is the cat ``chelsea`` of scikit-image, which no training saw, or one of yours. It is made four times
+smaller, gets noise, and is compressed hard. Needs the extra ``plots``.
 """
 
 import argparse
 import time
-from pathlib import Path
+from collections.abc import Callable
+from typing import NamedTuple
 
-import numpy as np
 import torch
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
+from PIL import Image
 from skimage import data
+from torch import Tensor
 
-from restorekit.augment import cutblur
-from restorekit.data import RandomCropPairs
-from restorekit.image import resize, resize_uint8, rgb_to_y, to_image, to_tensor
+from restorekit.degrade import gaussian_noise, jpeg
+from restorekit.image import resize, to_image, to_tensor
 from restorekit.inference import restore
 from restorekit.metrics import psnr, ssim
-from restorekit.models import CARN, carn_m, fold_desubpixel, save_weights
-from restorekit.train import cosine, fit, supervised
+from restorekit.models import load_default
 
-SCALE = 2
-BATCH_SIZE = 8
-DETAIL = (slice(50, 130), slice(130, 250))  # rows and columns of the detail that is shown enlarged
-
-
-def train(steps: int) -> CARN:
-    """CutBlur mixes pictures of one size, so the network learns on enlarged ones; folding it undoes that."""
-    pictures = [
-        *data.stereo_motorcycle()[:2],
-        *(data.astronaut(), data.coffee(), data.rocket(), data.camera(), data.coins(), data.brick(), data.grass()),
-        *(data.gravel(), data.immunohistochemistry(), data.hubble_deep_field()),
-    ]
-    pairs = RandomCropPairs(pictures, patch_size=16, scale=SCALE, length=steps * BATCH_SIZE)
-    torch.set_num_threads(1)  # steps as small as these gain little from more, and lose a lot where cores are shared
-    torch.manual_seed(0)  # of the initial weights
-    model = carn_m(scale=SCALE, channels=32, units=1, global_skip=True, head="desubpixel")
-    fit(
-        model.to(memory_format=torch.channels_last),  # the faster layout on a CPU
-        pairs,
-        steps=steps,
-        batch_size=BATCH_SIZE,
-        step=supervised(augment=cutblur),
-        learning_rate=4e-3,  # far above the published 1e-4: there is half a minute, not a week
-        schedule=cosine(steps, floor=0.02),
-    )
-    return fold_desubpixel(model)
+SCALE = 4
+BORDER = SCALE  # pixels that the scores leave out
+LEAST = 32
+DETAIL = 100, 160  # rows and columns of the detail that is shown enlarged
 
 
-def score(picture: np.ndarray, truth: np.ndarray) -> tuple[float, float]:
-    """PSNR and SSIM as in the papers: on Y, without a border as wide as the scale."""
-    pair = to_tensor(picture), to_tensor(truth)
-    return tuple(measure(*pair, crop_border=SCALE, y_channel=True).item() for measure in (psnr, ssim))
+class Damage(NamedTuple):
+    """A way to damage a photograph, and the task whose network mends it."""
+
+    title: str
+    task: str
+    damage: Callable[[Tensor], Tensor]
+    scale: int = 1
 
 
-def error(picture: np.ndarray, truth: np.ndarray) -> np.ndarray:
-    """Distance of the luma, in levels of 255."""
-    return 255 * (rgb_to_y(to_tensor(picture)) - rgb_to_y(to_tensor(truth))).abs()[0, 0].numpy()
+def noisy(x: Tensor) -> Tensor:
+    """Noise of a dark room, the same each time."""
+    return gaussian_noise(x, 25 / 255, generator=torch.Generator().manual_seed(0))
 
 
-def compare(truth: np.ndarray, small: np.ndarray, results: dict[str, np.ndarray], path: str) -> None:
-    """Draw whole pictures, a detail and the errors: one column for each picture."""
-    figure = Figure(figsize=(12, 9.3), layout="constrained")
-    axes = figure.subplots(3, 3)
-    height, width = truth.shape[:2]
-    rows, columns = DETAIL
-    errors = [error(picture, truth) for picture in results.values()]
-    for (whole, detail, _), (name, picture) in zip(axes.T, {"Original": truth, **results}.items(), strict=True):
-        numbers = "" if picture is truth else "\nPSNR {:.2f} dB   SSIM {:.4f}".format(*score(picture, truth))
-        whole.set_title(name + numbers)
-        whole.imshow(picture)
-        size = columns.stop - columns.start, rows.stop - rows.start
-        whole.add_patch(Rectangle((columns.start, rows.start), *size, fill=False, edgecolor="white"))
-        detail.imshow(picture[DETAIL])
-    axes[2, 0].imshow(small, extent=(0.25 * width, 0.75 * width, 0.75 * height, 0.25 * height))
-    axes[2, 0].set(xlim=(0, width), ylim=(height, 0), title=f"Input, {small.shape[1]} x {small.shape[0]} pixels")
-    for axis, values in zip(axes[2, 1:], errors, strict=True):
-        shown = axis.imshow(values, cmap="inferno", vmin=0, vmax=np.quantile(errors, 0.999))
-        axis.set_title(f"Error, {values.mean():.2f} on average")
-    figure.colorbar(
-        shown, ax=axes[2, 1:], location="bottom", aspect=50, shrink=0.6, label="distance of Y, levels of 255"
-    )
-    for axis in axes.flat:
-        axis.set_axis_off()
+DAMAGES = (
+    Damage(f"{SCALE} times smaller", "super-resolution", lambda x: resize(x, 1 / SCALE).clamp(0, 1), SCALE),
+    Damage("noise of sigma 25", "denoising", noisy),
+    Damage("JPEG of quality 10", "jpeg-artifact-removal", lambda x: jpeg(x, 10)),
+)
+
+
+def score(picture: Tensor, truth: Tensor) -> str:
+    """PSNR and SSIM on Y, as in the papers."""
+    options = {"crop_border": BORDER, "y_channel": True}
+    return f"PSNR {psnr(picture, truth, **options).item():.2f} dB   SSIM {ssim(picture, truth, **options).item():.4f}"
+
+
+def draw(truth: Tensor, results: dict[str, tuple[Tensor, Tensor]], path: str) -> None:
+    """One row for each damage: the restored picture, and a detail damaged, restored and true."""
+    figure = Figure(figsize=(14, 8.6), layout="constrained")
+    height, width = truth.shape[2:]
+    rows, columns = (min(side, length) for side, length in zip(DETAIL, (height, width), strict=True))
+    top, left = (height - rows) // 3, (width - columns) // 2
+    detail = (slice(top, top + rows), slice(left, left + columns))
+    for axes, (title, (before, after)) in zip(figure.subplots(3, 4), results.items(), strict=True):
+        shown = [to_image(picture, like="uint8") for picture in (after, before, after, truth)]
+        axes[0].imshow(shown[0])
+        axes[0].add_patch(Rectangle((left, top), columns, rows, fill=False, edgecolor="white"))
+        for axis, picture in zip(axes[1:], shown[1:], strict=True):
+            axis.imshow(picture[detail])
+        names = ("Restored", f"{title}\n{score(before, truth)}", f"Restored\n{score(after, truth)}", "Original")
+        for axis, name in zip(axes, names, strict=True):
+            axis.set_title(name, fontsize=11)
+            axis.set_axis_off()
     figure.savefig(path, dpi=80)
 
 
 def main() -> None:
-    """Train, restore, measure, draw."""
+    """Damage, restore, measure, draw."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--steps", type=int, default=2500, help="training steps (default: %(default)s)")
+    parser.add_argument("photo", nargs="?", help="a photograph of yours (default: a cat)")
     parser.add_argument("--out", default="comparison.png", help="picture to write (default: %(default)s)")
-    parser.add_argument("--weights", type=Path, help="file to keep the network in, for the command restorekit")
     options = parser.parse_args()
     start = time.perf_counter()
 
-    model = train(options.steps)
-    if options.weights is not None:
-        save_weights(model, options.weights)
-    truth = data.chelsea()[:, :450]  # an even number of columns
-    small = resize_uint8(truth, 1 / SCALE)
-    results = {
-        "Bicubic": to_image(resize(to_tensor(small), SCALE), like="uint8"),
-        "CARN-M with CutBlur": restore(model, small),
-    }
-    for name, picture in results.items():
-        print("{:20} PSNR {:.2f} dB   SSIM {:.4f}".format(name, *score(picture, truth)))
-    compare(truth, small, results, options.out)
+    truth = to_tensor(data.chelsea() if options.photo is None else Image.open(options.photo).convert("RGB"))
+    height, width = (side - side % SCALE for side in truth.shape[2:])
+    if min(height, width) < LEAST:
+        parser.error(
+            f"the photograph must be at least {LEAST} px to each side, got {truth.shape[3]} x {truth.shape[2]}"
+        )
+    truth, results = truth[..., :height, :width], {}
+    for title, task, damage, scale in DAMAGES:
+        damaged = damage(truth)
+        restored = restore(load_default(task), damaged, scale=scale)
+        seen = resize(damaged, scale).clamp(0, 1)  # bicubic, where the picture is smaller
+        results[title] = seen, restored
+        print(f"{title:20} {score(seen, truth)}")
+        print(f"{'  restored':20} {score(restored, truth)}")
+    draw(truth, results, options.out)
     print(f"{options.out} written, {time.perf_counter() - start:.0f} seconds in all")
 
 
