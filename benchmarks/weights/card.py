@@ -48,8 +48,8 @@ DATA = (
 )
 TERMS = (
     "Apache-2.0, as the library, with this note: the file was trained on pictures that are for research use. The data "
-    "set is offered for non-commercial research and educational purposes and keeps its own terms; none of its pictures is "
-    "in here."
+    "set is offered for non-commercial research and educational purposes and keeps its own terms; none of its pictures "
+    "is in here."
 )
 _NSR = "EDSR + NSR, the published network, is twice as deep and wider. Its authors report 38.11 dB on Set5 at x2."
 CAVEATS = {
@@ -140,10 +140,11 @@ def table(lines: Sequence[tuple[str, Found]], *, named: bool) -> list[str]:
     """What one protocol says; with ``named`` the file stands in each row."""
     reference = lines[0][1]["reference"]["name"]
     sources = list(dict.fromkeys(line["published"]["of"] for _, line in lines if line["published"]))
-    cells = [["damage", "set", *(["weights"] if named else []), reference, "restored", *sources]]
+    cells = [["damage", "set", *(["weights"] if named else []), reference, "restored", "gain, dB", *sources]]
     places = list(dict.fromkeys((line["condition"], line["set"]) for _, line in lines))
     for name, line in sorted(lines, key=lambda one: places.index((one[1]["condition"], one[1]["set"]))):
         row = [line["condition"], line["set"], *([name] if named else []), pair(line["reference"]), pair(line)]
+        row.append(f"{line['psnr'] - line['reference']['psnr']:+.2f}")
         theirs = line["published"]
         cells.append([*row, *(pair(theirs) if theirs and theirs["of"] == source else "" for source in sources)])
     return markdown(cells)

@@ -2,8 +2,7 @@
 
 from collections.abc import Mapping
 
-CARN = "CARN, thesis Table 2.4"
-CARN_M = "CARN-M, thesis Table 2.4"
+THESIS = "published, thesis Table 2.4"
 DNCNN = "DnCNN-3, its authors' README"
 EDSR = "EDSR of 38.4 M, for this quality alone, thesis Table 4.7"
 
@@ -11,7 +10,7 @@ Score = tuple[float, float]
 # By file, then protocol and source, then damage and set: PSNR in dB, SSIM.
 PUBLISHED: Mapping[str, Mapping[tuple[str, str], Mapping[tuple[str, str], Score]]] = {
     "carn": {
-        ("sr-y-truncated", CARN): {
+        ("sr-y-truncated", THESIS): {
             ("x2", "Set5"): (37.76, 0.9590),
             ("x2", "Set14"): (33.52, 0.9166),
             ("x3", "Set5"): (34.29, 0.9255),
@@ -21,7 +20,7 @@ PUBLISHED: Mapping[str, Mapping[tuple[str, str], Mapping[tuple[str, str], Score]
         },
     },
     "carn_m": {
-        ("sr-y-truncated", CARN_M): {
+        ("sr-y-truncated", THESIS): {
             ("x2", "Set5"): (37.53, 0.9583),
             ("x2", "Set14"): (33.26, 0.9141),
             ("x3", "Set5"): (33.99, 0.9236),

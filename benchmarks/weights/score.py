@@ -11,6 +11,7 @@ import hashlib
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict
+from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
@@ -98,8 +99,10 @@ def pair(found: Evaluation) -> dict[str, float]:
 
 def training(recipe: Recipe, run: Mapping[str, Any]) -> dict[str, Any]:
     """What of a run is worth keeping; its losses as means over equal parts."""
-    steps = [at + start + 1 for at, stage in stage_starts(recipe) for start in range(0, stage, MEASURE_EVERY)]
-    total = sum(stage.steps for stage in recipe.stages)
+    stages = run.get("stages", [asdict(stage) for stage in recipe.stages])
+    starts = accumulate((stage["steps"] for stage in stages), initial=0)
+    steps = [start + step + 1 for start, stage in zip(starts, stages, strict=False) for step in measured_at(stage)]
+    total = sum(stage["steps"] for stage in stages)
     if len(run["losses"]) != total or len(run["measured"]) != len(steps):
         raise ValueError(
             f"{recipe.name}: the run has {len(run['losses'])} steps and was measured {len(run['measured'])} times, the "
@@ -107,7 +110,7 @@ def training(recipe: Recipe, run: Mapping[str, Any]) -> dict[str, Any]:
         )
     return {
         "seed": run["seed"],
-        "stages": [asdict(stage) for stage in recipe.stages],
+        "stages": stages,
         "seconds": [round(seconds) for seconds in run["seconds"]],
         "losses": thinned(run["losses"], CURVE_POINTS),
         "measured": [[step, round(value, 3)] for step, value in zip(steps, run["measured"], strict=True)],
@@ -115,12 +118,9 @@ def training(recipe: Recipe, run: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def stage_starts(recipe: Recipe) -> Iterator[tuple[int, int]]:
-    """Steps before each stage, and its own."""
-    before = 0
-    for stage in recipe.stages:
-        yield before, stage.steps
-        before += stage.steps
+def measured_at(stage: Mapping[str, Any]) -> range:
+    """The steps of a stage, from 0, after which the held-out pictures were restored."""
+    return range(0, stage["steps"], MEASURE_EVERY)
 
 
 def merge(target: Path, name: str, found: Mapping[str, Any], threads: int) -> None:
