@@ -3,12 +3,13 @@
 import json
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from statistics import fmean
 from typing import Any
 
 import torch
+from harness import machine
 from torch import Tensor
 
 from restorekit.data import CropCache, ImageFolder
@@ -91,7 +92,8 @@ class Recipe:
             torch.manual_seed(seed)
             model = self.network().to(memory_format=torch.channels_last)
         scale, examples = self.examples(pictures)
-        run: dict[str, Any] = {"name": self.name, "seed": seed, "losses": [], "measured": [], "seconds": []}
+        run: dict[str, Any] = {"name": self.name, "seed": seed, "machine": machine(), "stages": []}
+        run |= {"losses": [], "measured": [], "seconds": []}
         for index, stage in enumerate(self.stages):
             began = time.perf_counter()
             result = fit(
@@ -111,6 +113,7 @@ class Recipe:
                 seed=seed + index,
                 progress=progress,
             )
+            run["stages"].append(asdict(stage))
             run["losses"] += [round(loss, 6) for loss in result.losses]
             run["measured"] += list(result.measured)
             run["seconds"].append(time.perf_counter() - began)

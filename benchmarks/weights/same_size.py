@@ -22,6 +22,7 @@ MOST_NOISE = 50 / 255
 QUALITIES = 10, 90
 HELD_OUT_SIDE = 128
 FOLD = 2
+SHDD = shdd("moderate", reference_size=(321, 481))  # of a whole picture; that in a patch would be far stronger
 
 
 def identity_edsr() -> EDSR:
@@ -82,14 +83,14 @@ def noise_of_25(hq: Tensor) -> Tensor:
 
 def moderate(hq: Tensor) -> Tensor:
     """SHDD's middle level, the same draws each time."""
-    return shdd("moderate")(hq, generator=torch.Generator().manual_seed(0))
+    return SHDD(hq, generator=torch.Generator().manual_seed(0))
 
 
 def cut_and_damaged(pictures: Pictures, stage: Stage, seed: int) -> DegradedFolder:
     """Patches, each of them damaged differently from place to place."""
     crops, size = pictures.training(), stage.patch_size
     variants = -(-stage.steps * stage.batch_size // len(crops))
-    return DegradedFolder(crops, shdd("moderate"), seed=seed, variants=variants, patch_size=size)
+    return DegradedFolder(crops, SHDD, seed=seed, variants=variants, patch_size=size)
 
 
 STAGES = (

@@ -1,4 +1,7 @@
-"""NSR's network and the same without its candidates, at equal cost: x2, half as many blocks as published."""
+"""NSR's network and the same without its candidates, at equal cost: x2, half as many blocks as published.
+
+In evaluation large pictures run in overlapping patches of the size that it is trained on, as published.
+"""
 
 from functools import partial
 
@@ -13,14 +16,15 @@ STAGES = (Stage(steps=4000, patch_size=48, batch_size=8, learning_rate=1e-3),)
 
 
 def pairs(pictures: Pictures, stage: Stage, seed: int) -> RandomCropPairs:
-    """Patches of the size whose gates are the network's in evaluation."""
+    """Random patches."""
     length = stage.steps * stage.batch_size
     crops = pictures.training(SCALE)
     return RandomCropPairs(crops, patch_size=stage.patch_size, scale=SCALE, length=length, seed=seed)
 
 
 def _recipe(name: str, num_sparsity_groups: int | None) -> Recipe:
-    build = partial(sparse_resnet, SCALE, channels=24, blocks=8, num_sparsity_groups=num_sparsity_groups)
+    options = {"channels": 24, "blocks": 8, "num_sparsity_groups": num_sparsity_groups}
+    build = partial(sparse_resnet, SCALE, patches=num_sparsity_groups is not None, **options)
     return Recipe(name, build, pairs, supervised, STAGES, partial(examples, scale=SCALE))
 
 
