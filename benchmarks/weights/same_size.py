@@ -93,16 +93,15 @@ def cut_and_damaged(pictures: Pictures, stage: Stage, seed: int) -> DegradedFold
     return DegradedFolder(crops, SHDD, seed=seed, variants=variants, patch_size=size)
 
 
-STAGES = (
-    Stage(steps=10000, patch_size=48, batch_size=16, learning_rate=1e-3, floor=0.2),
-    Stage(steps=1500, patch_size=96, batch_size=8, learning_rate=2e-4),
-)
 DENOISING = Recipe(
     name="edsr_denoising",
     network=identity_edsr,
     pairs=clean,
     step=partial(supervised, augment=noisy),
-    stages=STAGES,
+    stages=(
+        Stage(steps=10000, patch_size=48, batch_size=16, learning_rate=1e-3, floor=0.2),
+        Stage(steps=5000, patch_size=96, batch_size=8, learning_rate=4e-4),
+    ),
     examples=partial(damaged, noise_of_25),
 )
 JPEG = Recipe(
@@ -110,7 +109,10 @@ JPEG = Recipe(
     network=identity_edsr,
     pairs=clean,
     step=partial(supervised, augment=compressed),
-    stages=STAGES,
+    stages=(
+        Stage(steps=8000, patch_size=48, batch_size=16, learning_rate=1e-3, floor=0.3),
+        Stage(steps=3000, patch_size=96, batch_size=8, learning_rate=3e-4),
+    ),
     examples=partial(damaged, partial(jpeg, quality=10)),
 )
 MIXED = Recipe(

@@ -72,7 +72,7 @@ def test_compression_is_undone_in_part(name, quality, least, grey):
 @pytest.mark.parametrize("seed", [0, 1])
 def test_mixed_distortions_go(name, seed):
     truth = photograph(name)
-    damaged = shdd("moderate")(truth, generator=drawn(seed))
+    damaged = shdd("moderate", reference_size=321)(truth, generator=drawn(seed))
     assert gain(restore(load_default("mixed-distortions"), damaged), damaged, truth, 0) > 2
 
 
