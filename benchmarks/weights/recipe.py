@@ -2,7 +2,8 @@
 
 import json
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from statistics import fmean
@@ -95,32 +96,43 @@ class Recipe:
         run: dict[str, Any] = {"name": self.name, "seed": seed, "machine": machine(), "stages": []}
         run |= {"losses": [], "measured": [], "seconds": []}
         for index, stage in enumerate(self.stages):
-            began = time.perf_counter()
-            result = fit(
-                model,
-                self.pairs(pictures, stage, seed + index),
-                steps=stage.steps,
-                batch_size=stage.batch_size,
-                step=self.step(),
-                learning_rate=stage.learning_rate,
-                schedule=cosine(stage.steps, floor=stage.floor),
-                clip_norm=1.0,
-                measure=lambda net: mean_psnr(net, examples, scale),
-                measure_every=MEASURE_EVERY,
-                mixed_precision="bf16",
-                checkpoint=out / f"stage{index}.pt",
-                checkpoint_every=MEASURE_EVERY,
-                seed=seed + index,
-                progress=progress,
-            )
+            with timed(out / f"stage{index}.seconds"):
+                result = fit(
+                    model,
+                    self.pairs(pictures, stage, seed + index),
+                    steps=stage.steps,
+                    batch_size=stage.batch_size,
+                    step=self.step(),
+                    learning_rate=stage.learning_rate,
+                    schedule=cosine(stage.steps, floor=stage.floor),
+                    clip_norm=1.0,
+                    measure=lambda net: mean_psnr(net, examples, scale),
+                    measure_every=MEASURE_EVERY,
+                    mixed_precision="bf16",
+                    checkpoint=out / f"stage{index}.pt",
+                    checkpoint_every=MEASURE_EVERY,
+                    seed=seed + index,
+                    progress=progress,
+                )
             run["stages"].append(asdict(stage))
             run["losses"] += [round(loss, 6) for loss in result.losses]
             run["measured"] += list(result.measured)
-            run["seconds"].append(time.perf_counter() - began)
+            run["seconds"].append(float((out / f"stage{index}.seconds").read_text(encoding="utf-8")))
         save_weights(model, out / "weights.safetensors")
         with atomic_path(out / "run.json") as beside:
             beside.write_text(json.dumps(run, allow_nan=False), encoding="utf-8")
         return run
+
+
+@contextmanager
+def timed(path: Path) -> Iterator[None]:
+    """Add the time until the end, or a stop, to that of earlier calls."""
+    before, began = float(path.read_text(encoding="utf-8")) if path.exists() else 0.0, time.perf_counter()
+    try:
+        yield
+    finally:
+        with atomic_path(path) as beside:
+            beside.write_text(f"{before + time.perf_counter() - began:.1f}", encoding="utf-8")
 
 
 def mean_psnr(model: Restorer, examples: Sequence[tuple[Tensor, Tensor]], scale: int) -> float:

@@ -21,7 +21,7 @@ from weights.plots import curve
 
 ROOT = Path(__file__).parents[2]
 PACKAGE = ROOT / "src" / "restorekit" / "weights"
-PICTURES = ROOT / "docs" / "images" / "weights"
+PICTURES = ROOT / "docs" / "pictures" / "weights"
 SUMS = "SHA256SUMS"
 
 

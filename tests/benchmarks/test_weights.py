@@ -16,7 +16,7 @@ from weights.conditions import CONDITIONS, Condition, Once, compressed, draws, h
 from weights.page import TEMPLATE, page
 from weights.plots import curve
 from weights.published import PUBLISHED, published
-from weights.recipe import Pictures, Stage
+from weights.recipe import Pictures, Stage, timed
 from weights.train import RECIPES, changed
 
 from restorekit.degrade import gaussian_noise
@@ -346,3 +346,15 @@ def test_held_out_pictures_are_no_training_pictures(pictures):
     assert len(pictures.training()) == 2 * 3  # of three pictures, each wide enough for two crops
     scale, ((lq, hq),) = same_size.damaged(same_size.noise_of_25, pictures)
     assert (scale, lq.shape) == (1, hq.shape)
+
+
+def test_the_time_of_a_run_that_was_stopped_is_added_up(tmp_path):
+    clock = tmp_path / "stage0.seconds"
+    clock.write_text("100.0", encoding="utf-8")
+    with pytest.raises(KeyboardInterrupt), timed(clock):
+        raise KeyboardInterrupt
+    first = float(clock.read_text(encoding="utf-8"))
+    assert 100 <= first < 101
+    with timed(clock):
+        pass
+    assert first <= float(clock.read_text(encoding="utf-8")) < 101
