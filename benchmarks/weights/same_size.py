@@ -100,7 +100,7 @@ DENOISING = Recipe(
     step=partial(supervised, augment=noisy),
     stages=(
         Stage(steps=10000, patch_size=48, batch_size=16, learning_rate=1e-3, floor=0.2),
-        Stage(steps=5000, patch_size=96, batch_size=8, learning_rate=4e-4),
+        Stage(steps=8000, patch_size=96, batch_size=8, learning_rate=5e-4),
     ),
     examples=partial(damaged, noise_of_25),
 )
@@ -110,8 +110,8 @@ JPEG = Recipe(
     pairs=clean,
     step=partial(supervised, augment=compressed),
     stages=(
-        Stage(steps=8000, patch_size=48, batch_size=16, learning_rate=1e-3, floor=0.3),
-        Stage(steps=3000, patch_size=96, batch_size=8, learning_rate=3e-4),
+        Stage(steps=7000, patch_size=48, batch_size=16, learning_rate=1e-3, floor=0.4),
+        Stage(steps=2500, patch_size=96, batch_size=8, learning_rate=4e-4),
     ),
     examples=partial(damaged, partial(jpeg, quality=10)),
 )
@@ -120,6 +120,6 @@ MIXED = Recipe(
     network=partial(mepsnet, experts=3, units=1, blocks=4, channels=32, extraction_channels=64),
     pairs=cut_and_damaged,
     step=supervised,
-    stages=(Stage(steps=5000, patch_size=80, batch_size=8, learning_rate=1e-3),),
+    stages=(Stage(steps=4000, patch_size=80, batch_size=8, learning_rate=1e-3),),
     examples=partial(damaged, moderate),
 )
