@@ -12,7 +12,6 @@ from typing import NamedTuple
 import torch
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
-from PIL import Image
 from skimage import data
 from torch import Tensor
 
@@ -49,6 +48,11 @@ DAMAGES = (
 )
 
 
+def colours(x: Tensor) -> Tensor:
+    """Three channels: grey three times, and nothing of transparency."""
+    return x[:, :3] if x.shape[1] > 2 else x[:, :1].expand(-1, 3, -1, -1)
+
+
 def score(picture: Tensor, truth: Tensor) -> str:
     """PSNR and SSIM on Y, as in the papers."""
     options = {"crop_border": BORDER, "y_channel": True}
@@ -83,7 +87,10 @@ def main() -> None:
     options = parser.parse_args()
     start = time.perf_counter()
 
-    truth = to_tensor(data.chelsea() if options.photo is None else Image.open(options.photo).convert("RGB"))
+    try:
+        truth = colours(to_tensor(data.chelsea() if options.photo is None else options.photo))
+    except (OSError, ValueError) as error:
+        parser.error(str(error))
     height, width = (side - side % SCALE for side in truth.shape[2:])
     if min(height, width) < LEAST:
         parser.error(

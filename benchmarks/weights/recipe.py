@@ -58,7 +58,7 @@ class Pictures:
         centres = []
         for path in self._paths()[::HELD_OUT]:
             picture = to_tensor(read_image(path))
-            top, left = ((length - side) // 2 for length in picture.shape[2:])
+            top, left = (max(length - side, 0) // 2 for length in picture.shape[2:])
             centres.append(picture[..., top : top + side, left : left + side])
         return centres
 
@@ -77,6 +77,7 @@ class Recipe:
         step: The training step.
         stages: One after the other, each from fresh moments of Adam.
         examples: Degraded and true held-out pictures, from the pictures; with them comes the scale to run at.
+        start: SHA-256 of the file that the network begins with, if any.
     """
 
     name: str
@@ -85,16 +86,18 @@ class Recipe:
     step: Callable[[], Step]
     stages: tuple[Stage, ...]
     examples: Callable[[Pictures], tuple[int, list[tuple[Tensor, Tensor]]]]
+    start: str | None = None
 
     def train(self, pictures: Pictures, out: Path, seed: int, *, progress: bool = True) -> dict[str, Any]:
         """Train all stages, from where an earlier call stopped, and write ``weights.safetensors`` and ``run.json``."""
         out.mkdir(parents=True, exist_ok=True)
+        settings = {"name": self.name, "seed": seed, "start": self.start, "stages": list(map(asdict, self.stages))}
+        begin(out / "settings.json", settings)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             model = self.network().to(memory_format=torch.channels_last)
         scale, examples = self.examples(pictures)
-        run: dict[str, Any] = {"name": self.name, "seed": seed, "machine": machine(), "stages": []}
-        run |= {"losses": [], "measured": [], "seconds": []}
+        run: dict[str, Any] = {**settings, "machine": machine(), "losses": [], "measured": [], "seconds": []}
         for index, stage in enumerate(self.stages):
             with timed(out / f"stage{index}.seconds"):
                 result = fit(
@@ -114,14 +117,24 @@ class Recipe:
                     seed=seed + index,
                     progress=progress,
                 )
-            run["stages"].append(asdict(stage))
             run["losses"] += [round(loss, 6) for loss in result.losses]
             run["measured"] += list(result.measured)
             run["seconds"].append(float((out / f"stage{index}.seconds").read_text(encoding="utf-8")))
+        with torch.no_grad():
+            run["final"] = mean_psnr(model.eval(), examples, scale)
         save_weights(model, out / "weights.safetensors")
         with atomic_path(out / "run.json") as beside:
             beside.write_text(json.dumps(run, allow_nan=False), encoding="utf-8")
         return run
+
+
+def begin(path: Path, settings: Mapping[str, Any]) -> None:
+    """Write down what a folder is for, or require that it is for this."""
+    if not path.exists():
+        with atomic_path(path) as beside:
+            beside.write_text(json.dumps(settings), encoding="utf-8")
+    elif json.loads(path.read_text(encoding="utf-8")) != settings:
+        raise ValueError(f"{path.parent} holds a run with other settings, seed or start; give another folder of runs")
 
 
 @contextmanager
@@ -137,5 +150,6 @@ def timed(path: Path) -> Iterator[None]:
 
 def mean_psnr(model: Restorer, examples: Sequence[tuple[Tensor, Tensor]], scale: int) -> float:
     """PSNR over all channels, dB, the mean over the pictures."""
-    restored = ((model(lq, scale=scale).clamp(0, 1), hq) for lq, hq in examples)
+    device = next(model.parameters()).device
+    restored = ((model(lq.to(device), scale=scale).clamp(0, 1).cpu(), hq) for lq, hq in examples)
     return fmean(psnr(prediction, hq).item() for prediction, hq in restored)

@@ -1,6 +1,6 @@
 """A blind denoiser and a remover of JPEG artefacts: EDSR at half the resolution, and MEPSNet for mixed distortions.
 
-A network that folds 2 x 2 pixels into channels spends half of DnCNN-20's multiply-adds on four times as many weights.
+A network that folds 2 x 2 pixels into channels spends half of DnCNN-20's multiply-adds on twice as many weights.
 It starts as the identity, so that it learns what is wrong with a picture and not first what a picture is.
 """
 
@@ -50,14 +50,14 @@ def clean(pictures: Pictures, stage: Stage, seed: int) -> RandomCropPairs:
 
 def noisy(_: Tensor, hq: Tensor, *, generator: Draw = None) -> tuple[Tensor, Tensor]:
     """Gaussian noise of sigma 0 to 50; half of the pictures in the range of a file, half unclipped as in the papers."""
-    sigma, kind = torch.rand(2, len(hq), generator=generator)
+    sigma, kind = torch.rand(2, len(hq), generator=generator).to(hq.device)
     lq = gaussian_noise(hq, sigma * MOST_NOISE, clip=False, generator=generator)
     return torch.where((kind < 0.5)[:, None, None, None], lq.clamp(0, 1), lq), hq
 
 
 def compressed(_: Tensor, hq: Tensor, *, generator: Draw = None) -> tuple[Tensor, Tensor]:
     """JPEG of quality 10 to 90; a quarter of the pictures grey, a quarter with all of their colour samples kept."""
-    level, kind = torch.rand(2, len(hq), generator=generator)
+    level, kind = torch.rand(2, len(hq), generator=generator).to(hq.device)
     quality = (QUALITIES[0] + level * (QUALITIES[1] - QUALITIES[0])).round()
     hq = torch.where((kind < 0.25)[:, None, None, None], _grey(hq), hq)
     lq, full = jpeg(hq, quality), kind >= 0.75

@@ -10,7 +10,6 @@ import argparse
 import hashlib
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict
 from itertools import accumulate
 from pathlib import Path
 from typing import Any
@@ -18,7 +17,7 @@ from typing import Any
 import torch
 from evidence.experiment import thinned
 from harness import Options as Surroundings
-from harness import machine, surroundings
+from harness import surroundings
 
 from restorekit.evaluation import Evaluation, evaluate
 from restorekit.image import atomic_path
@@ -26,7 +25,7 @@ from restorekit.metrics import count_multadds, count_parameters
 from restorekit.models import Restorer, load_checkpoint
 from weights.conditions import CONDITIONS, Condition, Once, Run
 from weights.published import published
-from weights.recipe import MEASURE_EVERY, Recipe
+from weights.recipe import MEASURE_EVERY
 from weights.train import RECIPES
 
 TOLERATED = 0.005  # dB, between weights in single and in half precision
@@ -97,24 +96,28 @@ def pair(found: Evaluation) -> dict[str, float]:
     return {"psnr": round(found.psnr, 4), "ssim": round(found.ssim, 6)}
 
 
-def training(recipe: Recipe, run: Mapping[str, Any]) -> dict[str, Any]:
+def training(run: Mapping[str, Any]) -> dict[str, Any]:
     """What of a run is worth keeping; its losses as means over equal parts."""
-    stages = run.get("stages", [asdict(stage) for stage in recipe.stages])
+    stages = run["stages"]
     starts = accumulate((stage["steps"] for stage in stages), initial=0)
     steps = [start + step + 1 for start, stage in zip(starts, stages, strict=False) for step in measured_at(stage)]
     total = sum(stage["steps"] for stage in stages)
     if len(run["losses"]) != total or len(run["measured"]) != len(steps):
         raise ValueError(
-            f"{recipe.name}: the run has {len(run['losses'])} steps and was measured {len(run['measured'])} times, the "
-            f"recipe has {total} steps and is measured {len(steps)} times; score it with the recipe of its training"
+            f"{run['name']}: the run has {len(run['losses'])} steps and was measured {len(run['measured'])} times, its "
+            f"stages have {total} steps and are measured {len(steps)} times; the file is damaged"
         )
     return {
         "seed": run["seed"],
+        "start": run["start"],
         "stages": stages,
         "seconds": [round(seconds) for seconds in run["seconds"]],
         "losses": thinned(run["losses"], CURVE_POINTS),
-        "measured": [[step, round(value, 3)] for step, value in zip(steps, run["measured"], strict=True)],
-        "machine": run.get("machine", machine()),
+        "measured": [
+            *([step, round(value, 3)] for step, value in zip(steps, run["measured"], strict=True)),
+            [total, round(run["final"], 3)],
+        ],
+        "machine": run["machine"],
     }
 
 
@@ -146,7 +149,7 @@ def main(arguments: list[str] | None = None) -> None:
     for name in chosen.names or [name for name in RECIPES if (chosen.runs / name / "weights.safetensors").exists()]:
         folder = chosen.runs / name
         run = json.loads((folder / "run.json").read_text(encoding="utf-8"))
-        kept = training(RECIPES[name], run)  # before the slow part
+        kept = training(run)  # before the slow part
         found = score(name, folder / "weights.safetensors", chosen.benchmark)
         merge(chosen.write, name, {**found, "training": kept}, chosen.threads)
 

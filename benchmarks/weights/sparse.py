@@ -1,6 +1,6 @@
 """NSR's network and the same without its candidates, at equal cost: x2, half as many blocks as published.
 
-In evaluation large pictures run in overlapping patches of the size that it is trained on, as published.
+Both run pictures whole. The published numbers are of overlapping patches, which cost more and average what they share.
 """
 
 from functools import partial
@@ -23,8 +23,7 @@ def pairs(pictures: Pictures, stage: Stage, seed: int) -> RandomCropPairs:
 
 
 def _recipe(name: str, num_sparsity_groups: int | None) -> Recipe:
-    options = {"channels": 24, "blocks": 8, "num_sparsity_groups": num_sparsity_groups}
-    build = partial(sparse_resnet, SCALE, patches=num_sparsity_groups is not None, **options)
+    build = partial(sparse_resnet, SCALE, channels=24, blocks=8, num_sparsity_groups=num_sparsity_groups)
     return Recipe(name, build, pairs, supervised, STAGES, partial(examples, scale=SCALE))
 
 

@@ -11,6 +11,7 @@ PICTURES is a folder of training pictures (the 400 of BSDS for what is shipped).
 import argparse
 from dataclasses import replace
 from functools import partial
+from hashlib import sha256
 from pathlib import Path
 
 import torch
@@ -28,8 +29,10 @@ RECIPES = {recipe.name: recipe for recipe in _ALL}
 
 def changed(recipe: Recipe, start: Path | None, times: int) -> Recipe:
     """The recipe from other initial weights, and with more steps."""
-    stages = tuple(replace(stage, steps=times * stage.steps) for stage in recipe.stages)
-    return replace(recipe, stages=stages, network=recipe.network if start is None else partial(load_checkpoint, start))
+    longer = replace(recipe, stages=tuple(replace(stage, steps=times * stage.steps) for stage in recipe.stages))
+    if start is None:
+        return longer
+    return replace(longer, network=partial(load_checkpoint, start), start=sha256(start.read_bytes()).hexdigest())
 
 
 def main(arguments: list[str] | None = None) -> None:

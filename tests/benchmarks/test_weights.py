@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
@@ -23,6 +23,7 @@ from restorekit.degrade import gaussian_noise
 from restorekit.evaluation import PROTOCOLS, evaluate
 from restorekit.image import write_image
 from restorekit.models import carn_m, load_checkpoint, save_weights
+from restorekit.weights import list_shipped
 
 DOCS = Path(__file__).parents[2] / "docs"
 
@@ -66,7 +67,9 @@ def made_up_training(recipe, *, fall=0.999):
     measured = [30.0 + place for stage in recipe.stages for place, _ in enumerate(range(0, stage.steps, 500))]
     losses = [0.1 * fall**step for step in range(total)]
     seconds = [3600.0] * len(recipe.stages)
-    return {"name": recipe.name, "seed": 3, "losses": losses, "measured": measured, "seconds": seconds}
+    told = {"name": recipe.name, "seed": 3, "start": None, "machine": "a machine", "final": 40.0}
+    stages = [asdict(stage) for stage in recipe.stages]
+    return {**told, "stages": stages, "losses": losses, "measured": measured, "seconds": seconds}
 
 
 def made_up(name):
@@ -94,7 +97,7 @@ def made_up(name):
         "stored": "half",
         "half_difference": 0.0004,
         "scores": lines,
-        "training": score.training(RECIPES[name], made_up_training(RECIPES[name])),
+        "training": score.training(made_up_training(RECIPES[name])),
     }
 
 
@@ -106,10 +109,12 @@ def test_a_recipe_trains_goes_on_and_leaves_its_run(name, pictures, tmp_path):
     run = recipe.train(pictures, tmp_path / name, 0, progress=False)
     assert len(run["losses"]) == len(run["measured"]) == len(run["seconds"]) == len(recipe.stages)
     assert run == json.loads((tmp_path / name / "run.json").read_text())
-    assert score.training(recipe, run)["stages"] == run["stages"]
+    assert score.training(run)["measured"][-1] == [len(recipe.stages), round(run["final"], 3)]
     model = load_checkpoint(tmp_path / name / "weights.safetensors")
     again = recipe.train(pictures, tmp_path / name, 0, progress=False)
     assert again["losses"] == run["losses"]
+    with pytest.raises(ValueError, match="holds a run with other settings, seed or start; give another folder"):
+        recipe.train(pictures, tmp_path / name, 1, progress=False)
     assert CONDITIONS[name][0].scale in model.scales
 
 
@@ -118,6 +123,7 @@ def test_a_training_can_begin_with_weights_and_take_longer(tmp_path):
     recipe = changed(RECIPES["carn_m"], tmp_path / "small.safetensors", 10)
     assert recipe.network().scales == (2, 3)
     assert [stage.steps for stage in recipe.stages] == [120000, 20000]
+    assert recipe.start == hashlib.sha256((tmp_path / "small.safetensors").read_bytes()).hexdigest()
     assert changed(RECIPES["carn_m"], None, 1) == RECIPES["carn_m"]
 
 
@@ -230,16 +236,14 @@ def test_numbers_are_merged_in_the_order_of_the_recipes(tmp_path):
     assert list(found) == ["carn_m", "carn"]
 
 
-def test_a_run_keeps_its_curve_and_must_fit_its_recipe():
+def test_a_run_keeps_its_curve_and_must_fit_its_stages():
     recipe = replace(RECIPES["carn"], stages=(Stage(1200, 24, 16, 1e-3), Stage(400, 48, 8, 1e-4)))
     run = made_up_training(recipe)
-    found = score.training(recipe, run)
-    assert found["measured"] == [[1, 30.0], [501, 31.0], [1001, 32.0], [1201, 30.0]]
+    found = score.training(run)
+    assert found["measured"] == [[1, 30.0], [501, 31.0], [1001, 32.0], [1201, 30.0], [1600, 40.0]]
     assert len(found["losses"]) == 100
-    with pytest.raises(ValueError, match="the run has 1600 steps and was measured 4 times, the recipe has 10500"):
-        score.training(RECIPES["carn"], run)
-    stages = [{"steps": 1600, "patch_size": 24, "batch_size": 1, "learning_rate": 1.0, "floor": 0.0}]
-    assert score.training(RECIPES["carn"], {**run, "stages": stages})["measured"][-1][0] == 1501
+    with pytest.raises(ValueError, match="the run has 1600 steps and was measured 4 times, its stages have 1200"):
+        score.training({**run, "stages": run["stages"][:1]})
 
 
 def test_half_precision_keeps_metadata_and_whole_numbers(tmp_path):
@@ -288,7 +292,7 @@ def test_shipping_writes_file_card_curve_and_hashes(tmp_path):
 def test_a_card_says_what_one_must_know(name):
     text = card.card(name, made_up(name))
     for part in (f"# {name}: ", "Berkeley Segmentation Data Set 500", "research", "Apache-2.0", "Seed 3", "414,787",
-                 f"weights.train {name} --data", "| 1 | ", "+2.50", "| step | 1 |", f"weights/{name}.png"):  # fmt: skip
+                 f"weights.train {name} --data", "| 1 | ", "+2.50", "| step | 1 |", "--seed 3"):  # fmt: skip
         assert part in text
     assert all(len(line) <= 120 for line in text.splitlines() if not line.startswith("|"))
 
@@ -314,6 +318,7 @@ def test_the_page_has_what_was_scored_and_says_what_was_not():
 def test_the_page_is_what_the_kept_numbers_make():
     report = json.loads((DOCS / "weights.json").read_text(encoding="utf-8"))["weights"]
     assert (DOCS / "results.md").read_text(encoding="utf-8") == page(report, TEMPLATE.read_text(encoding="utf-8"))
+    assert {row.name for row in list_shipped()} == set(report)
     for name, found in report.items():
         assert (ship.PACKAGE / f"{name}.md").read_text(encoding="utf-8") == card.card(name, found)
         assert (ship.PICTURES / f"{name}.png").is_file()
@@ -321,7 +326,7 @@ def test_the_page_is_what_the_kept_numbers_make():
 
 def test_a_curve_of_one_stage_and_one_point_is_drawn(tmp_path):
     recipe = replace(RECIPES["mepsnet"], stages=(Stage(5, 8, 1, 1e-3),))
-    curve("mepsnet", score.training(recipe, made_up_training(recipe)), tmp_path / "curve.png")
+    curve("mepsnet", score.training(made_up_training(recipe)), tmp_path / "curve.png")
     with Image.open(tmp_path / "curve.png") as picture:
         assert picture.convert("L").getextrema() == (0, 255)
 
@@ -336,8 +341,8 @@ def test_strips_are_drawn_of_the_weights_that_are_there(tmp_path, capsys, monkey
 
 
 def test_strips_are_small_files():
-    for path in (DOCS / "images" / "weights").glob("*.png"):
-        assert path.stat().st_size < 300_000
+    for name in strips.STRIPS:
+        assert (ship.PICTURES / f"strip_{name}.png").stat().st_size < 300_000
 
 
 def test_held_out_pictures_are_no_training_pictures(pictures):

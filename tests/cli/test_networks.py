@@ -124,7 +124,8 @@ def test_a_scale_is_picked_among_those_there_are(small):
     [
         ([], "super-resolution", None, 2),
         (["--scale", 4], "super-resolution", None, 4),
-        (["--scale", 1], "denoising", None, 1),
+        (["--task", "denoising", "--scale", 1], "denoising", None, 1),
+        (["--model", "mepsnet"], "mixed-distortions", None, 1),
         (["--model", "carn_m"], "super-resolution", "carn_m", 2),
         (["--model", "sparse_resnet"], "super-resolution", "sparse_resnet", 2),
         (["--task", "denoising"], "denoising", None, 1),
@@ -142,13 +143,22 @@ def test_weights_that_come_with_the_library_are_chosen(argv, task, model, scale)
 
 
 @pytest.mark.parametrize(
-    "argv", [["--task", "deraining"], ["--scale", 8], ["--model", "rcan"], ["--task", "denoising", "--scale", 2]]
+    ("argv", "told"),
+    [
+        (["--task", "deraining"], "no weights for deraining come"),
+        (["--scale", 8], "no weights for super-resolution by 8 come"),
+        (["--model", "rcan"], "no weights for any task with rcan come"),
+        (["--task", "denoising", "--scale", 2], "no weights for denoising by 2 come"),
+    ],
 )
-def test_without_weights_it_says_what_there_is(argv):
-    flags = " ".join(map(str, argv))
-    with pytest.raises(
-        ValueError, match=rf"^no weights for {flags} come with restorekit .*there are: .*carn_m"
-    ) as told:
+def test_without_weights_it_says_what_there_is(argv, told):
+    with pytest.raises(ValueError, match=rf"^{told} with the library; there are .*carn_m .*train\.fit.*--weights FILE"):
         chosen(*argv)
-    assert "--weights FILE" in str(told.value)
-    assert "restorekit.train.fit" in str(told.value)
+
+
+def test_shipped_weights_by_name(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert chosen("--weights", "edsr_jpeg").config == load_default("jpeg-artifact-removal").config
+    assert open_network(options("--weights", "sparse_resnet_dense"))[1] == 2
+    with pytest.raises(ValueError, match="edsr_jpg does not exist"):
+        chosen("--weights", "edsr_jpg")

@@ -1,5 +1,6 @@
 """Restoring from the command line: what is written, what is refused, and what stays as it was."""
 
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -61,6 +62,22 @@ def test_right_after_installation(here, capsys):
     assert capsys.readouterr() == ("out.png: 14 x 18 pixels\n", "")
     restore_file(load_default(), "photo.png", "expected.png", scale=2)
     assert (here / "out.png").read_bytes() == (here / "expected.png").read_bytes()
+
+
+def test_a_picture_too_large_for_a_network_that_sees_all_of_it_is_cut(here, capsys, monkeypatch):
+    monkeypatch.setattr(sys.modules["restorekit.inference.restore"], "WHOLE_MEMORY", 1)
+    large = noise(40, 600, 3)
+    write_folder(here, {"large.png": large})
+    options = ["restore", "large.png", "--task", "mixed-distortions"]
+    assert main(options) == 0
+    assert capsys.readouterr() == (
+        "large_mixed-distortions.png: 600 x 40 pixels\n",
+        "restorekit: too large for a network that sees the whole picture: restored in parts of 512 px (--tile)\n",
+    )
+    restore_file(load_default("mixed-distortions"), "large.png", "expected.png", tile=512)
+    assert (here / "large_mixed-distortions.png").read_bytes() == (here / "expected.png").read_bytes()
+    assert main([*options, "-o", "named.png", "--tile", "512"]) == 0
+    assert capsys.readouterr().err == ""
 
 
 def test_quiet_says_nothing(here, capsys):
@@ -182,6 +199,8 @@ def test_a_bar_where_somebody_looks(here, capsys, monkeypatch):
 def test_names_beside(here):
     assert beside(Path("a/photo.of.me.jpg"), 4) == Path("a/photo.of.me_x4.png")
     assert beside(Path("photo.png"), 1) == Path("photo_restored.png")
+    assert beside(Path("photo.png"), 1, "denoising") == Path("photo_denoising.png")
+    assert beside(Path("photo.png"), 2, "super-resolution") == Path("photo_x2.png")
     assert beside(here, 2) == here.with_name(here.name + "_x2")
     assert beside(Path(), 2) == here.with_name(here.name + "_x2")
     with pytest.raises(ValueError, match=r"no folder can be made beside /; name one with -o"):

@@ -8,6 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from skimage import data
+
+from restorekit.image import write_image
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "01_restore_photo.py"
 GAINS = {"4 times smaller": 0.7, "noise of sigma 25": 7.0, "JPEG of quality 10": 0.9}  # dB at least
@@ -39,13 +42,21 @@ def test_the_main_job_mends_a_photograph_that_no_training_saw(tmp_path):
         assert len(picture.convert("L").resize((200, 150)).getcolors()) > 100  # not blank
 
 
-@pytest.mark.parametrize("shape", [(32, 40), (50, 41, 4), (35, 200, 3)])
-def test_a_photograph_of_ones_own(tmp_path, shape):
-    pixels = np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8)
-    Image.fromarray(pixels).save(tmp_path / "mine.png")
+@pytest.mark.parametrize("kind", ["grey", "transparent", "colour", "16 bits"])
+def test_a_photograph_of_ones_own(tmp_path, kind):
+    cat = data.chelsea()[80:150, 120:221]
+    pictures = {
+        "grey": cat[:, :, 1],
+        "transparent": np.dstack([cat, cat[:, :, :1]]),
+        "colour": cat,
+        "16 bits": cat[:, :, 1].astype(np.uint16) * 257,
+    }
+    write_image(tmp_path / "mine.png", pictures[kind])
     done = _run(tmp_path, "mine.png", "--out", "here.png")
     assert done.returncode == 0, done.stderr
     assert sorted(path.name for path in tmp_path.iterdir()) == ["here.png", "mine.png"]
+    noisy, mended = done.stdout.splitlines()[2:4]
+    assert _scores(mended, "  restored")[0] > _scores(noisy, "noise of sigma 25")[0] + 5
 
 
 def test_one_that_is_too_small_is_refused(tmp_path):
@@ -53,4 +64,7 @@ def test_one_that_is_too_small_is_refused(tmp_path):
     done = _run(tmp_path, "mine.png")
     assert done.returncode == 2
     assert "must be at least 32 px to each side, got 31 x 90" in done.stderr
+    (tmp_path / "mine.png").write_bytes(b"no picture")
+    for name in ("mine.png", "absent.png"):
+        assert re.search(rf"error: .*{name}", _run(tmp_path, name).stderr.splitlines()[-1])
     assert not (tmp_path / "comparison.png").exists()

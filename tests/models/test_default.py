@@ -1,6 +1,9 @@
 """Weights by name: which network gets which, and what is said where none fits."""
 
 import re
+import shutil
+import sys
+from pathlib import Path
 
 import pytest
 import torch
@@ -16,6 +19,7 @@ from restorekit.models import (
     load_default,
     mepsnet,
     pcarn,
+    save_weights,
     sparse_resnet,
 )
 from restorekit.weights import list_shipped, shipped
@@ -35,10 +39,31 @@ FITTING = {
 @pytest.mark.parametrize("row", list_shipped(), ids=lambda row: row.name)
 def test_factories_take_each_of_the_files(row):
     net = FITTING[row.name]()
-    expected = load_checkpoint(shipped(row.name)).state_dict()
+    expected = load_checkpoint(shipped(row.name))
     assert net.training
-    assert net.state_dict().keys() == expected.keys()
-    assert all(torch.equal(value, expected[key]) for key, value in net.state_dict().items())
+    assert net.config == expected.config
+    assert net.state_dict().keys() == expected.state_dict().keys()
+    assert all(torch.equal(value, expected.state_dict()[key]) for key, value in net.state_dict().items())
+
+
+def test_a_name_is_taken_too():
+    named = edsr(2, head="desubpixel", weights="edsr_jpeg").state_dict()
+    by_task = edsr(2, head="desubpixel", weights="jpeg-artifact-removal").state_dict()
+    assert all(torch.equal(value, by_task[key]) for key, value in named.items())
+    with pytest.raises(ValueError, match=r"no weights='carn_m' for such a CARN come .*carn_m is with groups=4"):
+        carn(weights="carn_m")
+
+
+def test_one_damaged_file_leaves_the_others_alone(tmp_path, monkeypatch):
+    folder = tmp_path / "weights"
+    shutil.copytree(shipped("carn").parent, folder)
+    monkeypatch.setattr(sys.modules[shipped.__module__], "_FOLDER", folder)
+    for damage in (lambda path: path.write_bytes(path.read_bytes()[:50]), lambda path: path.unlink()):
+        damage(folder / "sparse_resnet.safetensors")
+        assert carn_m(2, weights="default").scales == (2,)
+    (folder / "carn_m.safetensors").write_bytes(b"8")
+    with pytest.raises(ValueError, match=r"carn_m\.safetensors is damaged"):
+        carn_m(2, weights="carn_m")
 
 
 @pytest.mark.parametrize("scale", [2, 3, 4])
@@ -50,7 +75,7 @@ def test_one_factor_of_several_computes_the_same(factory, scale):
 
 
 def test_a_task_is_asked_for_where_there_are_two():
-    with pytest.raises(ValueError, match=r"may be edsr_denoising \(denoising\); edsr_jpeg .*weights='denoising'$"):
+    with pytest.raises(ValueError, match=r"may be edsr_denoising \(denoising\), edsr_jpeg .*weights='denoising'$"):
         edsr(2, head="desubpixel", weights="default")
 
 
@@ -62,7 +87,7 @@ def test_a_task_is_asked_for_where_there_are_two():
         (lambda: pcarn(weights="default"), "carn is with fusion_relu=True, but the network has fusion_relu=False"),
         (lambda: mepsnet(weights="default"), "mepsnet is with blocks=4, but the network has blocks=12"),
         (lambda: edsr(weights="denoising"), "edsr_denoising is for scale 2, not for 4"),
-        (lambda: dncnn(weights="default"), "for such a DnCNN come with the library: models.load_default"),
+        (lambda: dncnn(weights="default"), "for such a DnCNN come with the library: there are carn ("),
         (lambda: carn(weights="denoising"), "no weights='denoising' for such a CARN come"),
     ],
 )
@@ -80,10 +105,22 @@ def test_every_other_network_says_so(name):
         create_model(name, weights="default")
 
 
+@pytest.mark.parametrize("word", ["deraining", "Default", "carn_x"])
+def test_a_word_that_is_no_name_is_answered_with_what_there_is(word):
+    with pytest.raises(ValueError, match=f"no weights='{word}' for such a CARN come .*there are carn "):
+        carn(weights=word)
+
+
 def test_any_other_text_is_a_path(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(FileNotFoundError, match="deraining"):
-        create_model("restormer", weights="deraining")
+    for path in ("denoising.pth", "denoising.safetensors", f"{tmp_path}/denoising", "./default"):
+        with pytest.raises(FileNotFoundError, match=Path(path).name):
+            edsr(2, head="desubpixel", weights=path)
+    save_weights(carn_m(2, channels=8), "mine.safetensors")
+    (tmp_path / "mine.safetensors").rename("mine")
+    assert carn_m(2, channels=8, weights="mine").scales == (2,)
+    with pytest.raises(FileNotFoundError):
+        carn_m(2, weights=Path("default"))
 
 
 @pytest.mark.parametrize("row", list_shipped(), ids=lambda row: row.name)
@@ -95,6 +132,10 @@ def test_load_default_takes_the_first_of_a_task(row):
 
 
 def test_load_default_of_a_network():
+    assert load_default().config == load_checkpoint(shipped(list_shipped("super-resolution")[0].name)).config
+    assert load_default(model="mepsnet").config == mepsnet(**SMALL_MEPSNET).config
+    assert load_default(model="sparse_resnet", scale=2).scales == (2,)
+    assert 3 in load_default(scale=3).scales
     assert load_default(model="carn_m").config == carn_m((2, 3, 4)).config
     assert load_default("super-resolution", model="carn").config == carn((2, 3, 4)).config
 
@@ -102,12 +143,16 @@ def test_load_default_of_a_network():
 @pytest.mark.parametrize(
     ("asked", "told"),
     [
-        (("deraining", None), r"^no weights for deraining come with the library; there are: .*carn_m.*train\.fit"),
-        (("denoising", "carn"), r"^no weights for denoising with carn come with"),
-        (("dancing", None), r"^task must be one of deblurring, .*, got 'dancing'$"),
-        (("denoising", "crane"), r"^name must be one of carn, .*, got 'crane'$"),
+        ({"task": "deraining"}, r"^no weights for deraining come with the library; there are .*carn_m.*train\.fit"),
+        ({"task": "denoising", "model": "carn"}, r"^no weights for denoising with carn come with"),
+        ({"scale": 8}, r"^no weights for super-resolution by 8 come with"),
+        ({"scale": 1}, r"^no weights for super-resolution by 1 come with"),
+        ({"model": "rcan"}, r"^no weights for any task with rcan come with"),
+        ({"model": "edsr"}, r"^edsr comes trained for denoising and jpeg-artifact-removal; say which as the task$"),
+        ({"task": "dancing"}, r"^task must be one of deblurring, .*, got 'dancing'$"),
+        ({"task": "denoising", "model": "crane"}, r"^name must be one of carn, .*, got 'crane'$"),
     ],
 )
 def test_load_default_refuses(asked, told):
     with pytest.raises(ValueError, match=told):
-        load_default(asked[0], model=asked[1])
+        load_default(**asked)

@@ -11,7 +11,7 @@ from typing import Any
 
 import restorekit
 from restorekit.cli._console import say
-from restorekit.cli.networks import add_option, takes_scale
+from restorekit.cli.networks import add_option, find_file, takes_scale
 
 _EXTRAS = ("accelerate", "matplotlib", "scikit-learn", "onnx", "onnxscript", "onnxruntime", "openvino")
 _FACTORS = (1, 2, 3, 4, 8)
@@ -32,11 +32,12 @@ def run(options: argparse.Namespace) -> int:
         lines = _installation()
     elif about in restorekit.models.list_models():
         lines = _network(about, dict(options.option))
-    elif Path(about).exists():
-        lines = _file(Path(about))
+    elif find_file(Path(about)).exists():
+        lines = _file(find_file(Path(about)))
     else:
         known = ", ".join(restorekit.models.list_models())
-        raise ValueError(f"{about} is neither a network ({known}) nor a file")
+        shipped = ", ".join(row.name for row in restorekit.weights.list_shipped())
+        raise ValueError(f"{about} is neither a network ({known}) nor a file, nor weights that come along ({shipped})")
     say("\n".join(lines))
     return 0
 
@@ -55,9 +56,8 @@ def _installation() -> Iterator[str]:
         yield f"  {task}: {', '.join(restorekit.models.list_models(task))}"
     yield ""
     yield "trained weights that come with the library:"
-    for weights in restorekit.weights.list_shipped():
-        factors = "".join(f" x{scale}" for scale in weights.scales if scale > 1)
-        yield f"  {weights.task}{factors}: {weights.name}"
+    for row in restorekit.weights.list_shipped():
+        yield f"  {row}"
 
 
 def _devices() -> Iterator[str]:
@@ -123,6 +123,9 @@ def _file(path: Path) -> Iterator[str]:
         digest = hashlib.file_digest(file, "sha256").hexdigest()
     yield _row("file", str(path))
     yield _row("sha256", digest)
+    card = path.with_suffix(".md")
+    if card.exists():
+        yield _row("card", str(card))
     yield _row("network", type(net).__name__)
     yield _row("options", ", ".join(f"{name}={value!r}" for name, value in net.config.items()))
     yield from _costs(net)

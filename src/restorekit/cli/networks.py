@@ -2,7 +2,6 @@
 
 import argparse
 import inspect
-import os
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +17,12 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         "the network", "Without --weights, one that comes with the library, trained; see restorekit info."
     )
     group.add_argument("--task", help="what it is for, such as denoising (default: super-resolution)")
-    group.add_argument("--weights", type=path, metavar="FILE", help="a checkpoint: of this library, or as published")
+    group.add_argument(
+        "--weights",
+        type=path,
+        metavar="FILE",
+        help="a checkpoint: of this library, or as published, or a name of restorekit info",
+    )
     group.add_argument("--model", metavar="NAME", help="where task or file do not tell which")
     group.add_argument(
         "--scale", type=whole_number, metavar="N", help=f"how many times to enlarge (default: {_FACTOR}, or the file's)"
@@ -46,10 +50,10 @@ def open_network(options: argparse.Namespace) -> "tuple[restorekit.models.Restor
     if options.option and (model is None or options.weights is None):
         raise ValueError("--option is for a network that --model names and --weights fills; give both")
     if options.weights is None:
-        return _shipped(options.task, model, options.scale)
+        return _shipped(options)
     if options.task is not None:
         raise ValueError("--task picks among the weights that come with the library; leave it or --weights out")
-    file = existing(options.weights)
+    file = existing(find_file(options.weights))
     try:
         net = _recognised(file) if model is None else _named(model, options.scale, file, dict(options.option))
     except ValueError as error:
@@ -80,20 +84,19 @@ def _listed(scales: tuple[int, ...]) -> str:
     return " or ".join(map(str, scales))
 
 
-def _shipped(task: str | None, model: str | None, scale: int | None) -> "tuple[restorekit.models.Restorer, int]":
+def _shipped(options: argparse.Namespace) -> "tuple[restorekit.models.Restorer, int]":
     """The first of the weights that come with the library that fit."""
-    asked = {name: value for name, value in (("task", task), ("model", model), ("scale", scale)) if value is not None}
-    for weights in restorekit.weights.list_shipped():
-        if task in {None, weights.task} and model in {None, weights.model} and scale in {None, *weights.scales}:
-            net = restorekit.models.load_checkpoint(restorekit.weights.shipped(weights.name))
-            return net, scale or (_FACTOR if _FACTOR in weights.scales else weights.scales[0])
-    flags = " ".join(f"--{name} {value}" for name, value in asked.items())
-    known = "; ".join(map(str, restorekit.weights.list_shipped()))
-    raise ValueError(
-        f"no weights for {flags} come with restorekit {restorekit.__version__} (there are: {known}); give a checkpoint "
-        "with --weights FILE: published by the authors of a network, or trained with restorekit.train.fit and written "
-        "by models.save_weights"
-    )
+    try:
+        net = restorekit.models.load_default(options.task, model=options.model, scale=options.scale)
+    except ValueError as error:
+        raise ValueError(f"{error} (on the command line: --weights FILE, --task TASK)") from error
+    return net, options.scale or (_FACTOR if _FACTOR in net.scales else net.scales[0])
+
+
+def find_file(weights: Path) -> Path:
+    """The file of a path, or of weights that come with the library."""
+    named = {row.name for row in restorekit.weights.list_shipped()}
+    return restorekit.weights.shipped(str(weights)) if str(weights) in named and not weights.exists() else weights
 
 
 def _recognised(path: Path) -> "restorekit.models.Restorer":
@@ -108,9 +111,7 @@ def takes_scale(name: str) -> bool:
     return "scale" in inspect.signature(getattr(restorekit.models, name)).parameters
 
 
-def _named(
-    name: str, scale: int | None, weights: str | os.PathLike[str], options: dict[str, Any]
-) -> "restorekit.models.Restorer":
+def _named(name: str, scale: int | None, weights: Path, options: dict[str, Any]) -> "restorekit.models.Restorer":
     if scale not in {None, 1} and not takes_scale(name):
         raise ValueError(f"{name} keeps the size of a picture; leave --scale {scale} out")
     if scale is not None and takes_scale(name):

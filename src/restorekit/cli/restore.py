@@ -2,12 +2,15 @@
 
 import argparse
 import warnings
+from functools import partial
 from pathlib import Path
 
 import restorekit
 from restorekit.cli._console import add_running, complain, existing, free, path, running, say
 from restorekit.cli.networks import add_options as add_network_options
 from restorekit.cli.networks import open_network
+
+_PART = 512  # side of the parts that a picture is cut into where no tiles would give what the whole gives, px
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
@@ -31,17 +34,17 @@ def run(options: argparse.Namespace) -> int:
     """
     source = existing(options.source)
     net, scale = open_network(options)
-    target = options.output or beside(source, scale)
+    target = options.output or beside(source, scale, options.task)
     restore = _folder if source.is_dir() else _file
     return restore(net, source, target, scale, options)
 
 
-def beside(source: Path, scale: int) -> Path:
-    """Where the result goes if nothing else is said: photo_x4.png, or the folder photos_x4."""
+def beside(source: Path, scale: int, task: str | None = None) -> Path:
+    """Where the result goes if nothing else is said: photo_x4.png or photo_denoising.png, or the folder photos_x4."""
     place = source if source.name not in {"", ".."} else source.resolve()
     if not place.name:
         raise ValueError(f"no folder can be made beside {source}; name one with -o")
-    mark = f"x{scale}" if scale > 1 else "restored"
+    mark = f"x{scale}" if scale > 1 else task or "restored"
     return place.with_name(f"{place.name}_{mark}" if source.is_dir() else f"{place.stem}_{mark}.png")
 
 
@@ -49,14 +52,15 @@ def _file(
     net: "restorekit.models.Restorer", source: Path, target: Path, scale: int, options: argparse.Namespace
 ) -> int:
     free(target, options.overwrite)
-    restorekit.inference.restore_file(
-        net,
-        source,
-        target,
-        scale=scale,
-        overwrite=options.overwrite,
-        **running(options) | {"tile": options.tile or "auto"},
-    )
+    run = partial(restorekit.inference.restore_file, net, source, target, scale=scale, overwrite=options.overwrite)
+    settings = running(options)
+    try:
+        run(**settings | {"tile": options.tile or "auto"})
+    except ValueError as error:
+        if options.tile is not None or "sees the whole picture" not in str(error):
+            raise
+        complain(f"too large for a network that sees the whole picture: restored in parts of {_PART} px (--tile)")
+        run(**settings | {"tile": _PART})
     if not options.quiet:
         height, width = restorekit.image.picture_size(target)
         say(f"{target}: {width} x {height} pixels")

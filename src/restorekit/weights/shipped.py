@@ -1,8 +1,11 @@
 """The trained weights that come with the library: which there are, where they lie, and that they are whole."""
 
 import hashlib
+import json
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
+
+from safetensors import SafetensorError, safe_open
 
 _FOLDER = Path(__file__).parent
 _SUMS = "SHA256SUMS"  # as the program sha256sum writes and checks them
@@ -59,7 +62,7 @@ def list_shipped(task: str | None = None) -> tuple[Shipped, ...]:
         >>> [weights.name for weights in list_shipped("denoising")]
         ['edsr_denoising']
     """
-    return tuple(weights for weights in _ALL if task in {None, weights.task})
+    return tuple(weights for weights in _ALL if task is None or weights.task == task)
 
 
 def shipped(name: str) -> Path:
@@ -86,18 +89,28 @@ def shipped(name: str) -> Path:
     if name not in files:
         known = ", ".join(files) or "(none came with this copy of the library)"
         raise ValueError(f"name must be one of {known}, got {name!r}")
-    _check_whole(files[name])
-    return files[name]
-
-
-def _check_whole(path: Path) -> None:
-    """Require the file to be the one that was published."""
+    path, wanted = files[name], _published(_FOLDER / _SUMS).get(f"{name}.safetensors")
     with path.open("rb") as file:
         found = hashlib.file_digest(file, "sha256").hexdigest()
-    lines = (path.parent / _SUMS).read_text(encoding="utf-8").splitlines()
-    wanted = {name: digest for digest, name in (line.split() for line in lines)}.get(path.name)
     if found != wanted:
         raise ValueError(
             f"{path} is damaged: its SHA-256 is {found}, that of the file that was published "
             f"{wanted or 'is not known'}; install restorekit again"
         )
+    return path
+
+
+def described(name: str) -> tuple[str, dict[str, Any]] | None:
+    """Class and options of the network that a file is of, read without its tensors; None where that cannot be read."""
+    try:
+        with safe_open(_FOLDER / f"{name}.safetensors", framework="np") as file:
+            metadata = file.metadata()
+        return metadata["model"], dict(json.loads(metadata["config"]))
+    except (SafetensorError, OSError, KeyError, TypeError, ValueError):
+        return None
+
+
+def _published(sums: Path) -> dict[str, str]:
+    """Hashes by file name; none where the list is missing."""
+    lines = sums.read_text(encoding="utf-8").split("\n") if sums.exists() else []
+    return {name.strip().lstrip("*"): digest.lower() for digest, _, name in (line.partition(" ") for line in lines)}
