@@ -156,11 +156,12 @@ def pair(one: Found) -> str:
 
 def stages(training: Found) -> list[str]:
     """The recipe's numbers, a row for each stage."""
-    cells = [["stage", "steps", "patch, px in", "batch", "learning rate", "hours"]]
+    cells = [["stage", "steps", "patch, px in", "batch", "learning rate", "recoloured", "hours"]]
     for number, (stage, seconds) in enumerate(zip(training["stages"], training["seconds"], strict=True), start=1):
         rate, size = stage["learning_rate"], stage["patch_size"]
         sizes = [f"{stage['steps']:,}", f"{size} x {size}", str(stage["batch_size"])]
-        cells.append([str(number), *sizes, f"{rate:g} to {rate * stage['floor']:g}", f"{seconds / 3600:.2f}"])
+        rates = f"{rate:g} to {rate * stage['floor']:g}"
+        cells.append([str(number), *sizes, rates, f"{stage.get('recolour', 0):.0%}", f"{seconds / 3600:.2f}"])
     return markdown(cells)
 
 

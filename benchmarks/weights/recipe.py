@@ -17,7 +17,7 @@ from restorekit.data import CropCache, ImageFolder
 from restorekit.image import atomic_path, read_image, to_tensor
 from restorekit.metrics import psnr
 from restorekit.models import Restorer, save_weights
-from restorekit.train import cosine, fit
+from restorekit.train import cosine, fit, supervised
 from restorekit.train.keyed import Pairs
 from restorekit.train.supervised import Step
 
@@ -30,7 +30,7 @@ MEASURE_EVERY = 500
 class Stage:
     """A part of a training: the learning rate falls along half a cosine from ``learning_rate`` to ``floor`` times it.
 
-    ``patch_size`` is that of the degraded picture.
+    ``patch_size`` is that of the degraded picture, ``recolour`` the share of pictures whose colours are changed.
     """
 
     steps: int
@@ -38,6 +38,7 @@ class Stage:
     batch_size: int
     learning_rate: float
     floor: float = 0.0
+    recolour: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -74,7 +75,7 @@ class Recipe:
         name: Of the file, and of the folder of the run.
         network: Builds it; initial weights come from the global generator.
         pairs: Training pairs of a stage, from the pictures, the stage and a seed.
-        step: The training step.
+        step: The training step of a stage.
         stages: One after the other, each from fresh moments of Adam.
         examples: Degraded and true held-out pictures, from the pictures; with them comes the scale to run at.
         start: SHA-256 of the file that the network begins with, if any.
@@ -83,7 +84,7 @@ class Recipe:
     name: str
     network: Callable[[], Restorer]
     pairs: Callable[[Pictures, Stage, int], Pairs | Mapping[Any, Pairs]]
-    step: Callable[[], Step]
+    step: Callable[[Stage], Step]
     stages: tuple[Stage, ...]
     examples: Callable[[Pictures], tuple[int, list[tuple[Tensor, Tensor]]]]
     start: str | None = None
@@ -105,7 +106,7 @@ class Recipe:
                     self.pairs(pictures, stage, seed + index),
                     steps=stage.steps,
                     batch_size=stage.batch_size,
-                    step=self.step(),
+                    step=self.step(stage),
                     learning_rate=stage.learning_rate,
                     schedule=cosine(stage.steps, floor=stage.floor),
                     clip_norm=1.0,
@@ -126,6 +127,11 @@ class Recipe:
         with atomic_path(out / "run.json") as beside:
             beside.write_text(json.dumps(run, allow_nan=False), encoding="utf-8")
         return run
+
+
+def plain(_: Stage) -> Step:
+    """L1, with nothing added."""
+    return supervised()
 
 
 def begin(path: Path, settings: Mapping[str, Any]) -> None:

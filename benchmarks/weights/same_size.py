@@ -10,11 +10,13 @@ from functools import partial
 import torch
 from torch import Tensor
 
+from restorekit.augment import blend, permute_rgb
 from restorekit.data import DegradedFolder, RandomCropPairs
 from restorekit.degrade import gaussian_noise, jpeg, shdd
 from restorekit.models import EDSR, edsr, mepsnet
 from restorekit.train import supervised
-from weights.recipe import Pictures, Recipe, Stage
+from restorekit.train.supervised import Augment, Step
+from weights.recipe import Pictures, Recipe, Stage, plain
 
 Draw = torch.Generator | None
 
@@ -46,6 +48,21 @@ def clean(pictures: Pictures, stage: Stage, seed: int) -> RandomCropPairs:
     """True patches twice; the step damages the first ones."""
     length = stage.steps * stage.batch_size
     return RandomCropPairs(pictures.training(), patch_size=stage.patch_size, scale=1, length=length, seed=seed)
+
+
+def damaging(damage: Augment) -> Callable[[Stage], Step]:
+    """Steps that change the colours of some pictures and damage all.
+
+    Pictures of nature lack some colours. A network that never saw one shifts plain areas of it by several levels.
+    """
+
+    def augment(stage: Stage, lq: Tensor, hq: Tensor, *, generator: Draw = None) -> tuple[Tensor, Tensor]:
+        if stage.recolour:
+            lq, hq = permute_rgb(lq, hq, p=stage.recolour, generator=generator)
+            lq, hq = blend(lq, hq, p=stage.recolour, generator=generator)
+        return damage(lq, hq, generator=generator)
+
+    return lambda stage: supervised(augment=partial(augment, stage))
 
 
 def noisy(_: Tensor, hq: Tensor, *, generator: Draw = None) -> tuple[Tensor, Tensor]:
@@ -97,10 +114,11 @@ DENOISING = Recipe(
     name="edsr_denoising",
     network=identity_edsr,
     pairs=clean,
-    step=partial(supervised, augment=noisy),
+    step=damaging(noisy),
     stages=(
         Stage(steps=10000, patch_size=48, batch_size=16, learning_rate=1e-3, floor=0.2),
         Stage(steps=8000, patch_size=96, batch_size=8, learning_rate=5e-4),
+        Stage(steps=3000, patch_size=96, batch_size=8, learning_rate=3e-4, recolour=0.5),
     ),
     examples=partial(damaged, noise_of_25),
 )
@@ -108,10 +126,10 @@ JPEG = Recipe(
     name="edsr_jpeg",
     network=identity_edsr,
     pairs=clean,
-    step=partial(supervised, augment=compressed),
+    step=damaging(compressed),
     stages=(
-        Stage(steps=7000, patch_size=48, batch_size=16, learning_rate=1e-3, floor=0.4),
-        Stage(steps=2500, patch_size=96, batch_size=8, learning_rate=4e-4),
+        Stage(steps=6000, patch_size=48, batch_size=16, learning_rate=1e-3, floor=0.4, recolour=0.5),
+        Stage(steps=2000, patch_size=96, batch_size=8, learning_rate=4e-4, recolour=0.5),
     ),
     examples=partial(damaged, partial(jpeg, quality=10)),
 )
@@ -119,7 +137,7 @@ MIXED = Recipe(
     name="mepsnet",
     network=partial(mepsnet, experts=3, units=1, blocks=4, channels=32, extraction_channels=64),
     pairs=cut_and_damaged,
-    step=supervised,
+    step=plain,
     stages=(Stage(steps=4000, patch_size=80, batch_size=8, learning_rate=1e-3),),
     examples=partial(damaged, moderate),
 )

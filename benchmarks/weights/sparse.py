@@ -7,12 +7,11 @@ from functools import partial
 
 from restorekit.data import RandomCropPairs
 from restorekit.models import sparse_resnet
-from restorekit.train import supervised
-from weights.recipe import Pictures, Recipe, Stage
+from weights.recipe import Pictures, Recipe, Stage, plain
 from weights.super_resolution import examples
 
 SCALE = 2
-STAGES = (Stage(steps=4000, patch_size=48, batch_size=8, learning_rate=1e-3),)
+STAGES = (Stage(steps=2500, patch_size=48, batch_size=8, learning_rate=1e-3),)
 
 
 def pairs(pictures: Pictures, stage: Stage, seed: int) -> RandomCropPairs:
@@ -24,7 +23,7 @@ def pairs(pictures: Pictures, stage: Stage, seed: int) -> RandomCropPairs:
 
 def _recipe(name: str, num_sparsity_groups: int | None) -> Recipe:
     build = partial(sparse_resnet, SCALE, channels=24, blocks=8, num_sparsity_groups=num_sparsity_groups)
-    return Recipe(name, build, pairs, supervised, STAGES, partial(examples, scale=SCALE))
+    return Recipe(name, build, pairs, plain, STAGES, partial(examples, scale=SCALE))
 
 
 SPARSE, DENSE = _recipe("sparse_resnet", 4), _recipe("sparse_resnet_dense", None)

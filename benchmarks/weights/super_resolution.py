@@ -7,8 +7,7 @@ from torch import Tensor
 from restorekit.data import RandomCropPairs
 from restorekit.image import resize
 from restorekit.models import carn, carn_m
-from restorekit.train import supervised
-from weights.recipe import Pictures, Recipe, Stage
+from weights.recipe import Pictures, Recipe, Stage, plain
 
 SCALES = (2, 3, 4)
 HELD_OUT_SIDE = 192
@@ -32,7 +31,7 @@ CARN_M = Recipe(
     name="carn_m",
     network=partial(carn_m, SCALES),
     pairs=pairs,
-    step=supervised,
+    step=plain,
     stages=(
         Stage(steps=12000, patch_size=24, batch_size=16, learning_rate=1.5e-3, floor=0.15),
         Stage(steps=2000, patch_size=48, batch_size=8, learning_rate=3e-4),
@@ -43,7 +42,7 @@ CARN = Recipe(
     name="carn",
     network=partial(carn, SCALES),
     pairs=pairs,
-    step=supervised,
+    step=plain,
     stages=(
         Stage(steps=9000, patch_size=24, batch_size=16, learning_rate=1e-3, floor=0.2),
         Stage(steps=1500, patch_size=48, batch_size=8, learning_rate=3e-4),
