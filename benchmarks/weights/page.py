@@ -19,6 +19,15 @@ from weights.recipe import HELD_OUT
 
 TEMPLATE = Path(__file__).with_name("page.md")
 Report = Mapping[str, Mapping[str, Any]]
+# What the README shows: weights, damage, and the protocol of the published numbers, where there are any.
+SUMMARY = (
+    ("carn", "x4", "sr-y-truncated"),
+    ("carn", "x2", "sr-y-truncated"),
+    ("carn_m", "x4", "sr-y-truncated"),
+    ("edsr_denoising", "sigma 25", "rgb-whole"),
+    ("edsr_jpeg", "quality 10", "grey-whole"),
+    ("mepsnet", "SHDD moderate", "rgb-whole"),
+)
 
 
 def page(report: Report, template: str) -> str:
@@ -52,6 +61,20 @@ def scores(names: list[str], report: Report) -> list[str]:
         return [f"Not scored yet: `python -m weights.score {' '.join(names)} ...`."]
     caveats = dict.fromkeys(card.CAVEATS[name] for name in chosen if name in card.CAVEATS)
     return joined([["PSNR in dB / SSIM."], *card.tables(chosen), *(card.prose(text) for text in caveats)])
+
+
+def summary(report: Report) -> list[str]:
+    """The table of the README: PSNR in dB, a set after the other."""
+    cells = [["weights", "damage", "sets", "protocol", "input, or bicubic", "restored", "published"]]
+    for name, damage, protocol in SUMMARY:
+        lines = [line for line in report[name]["scores"] if (line["condition"], line["protocol"]) == (damage, protocol)]
+        sources = [line["published"] for line in lines if line["published"]]
+        told = "" if not sources or name.startswith("carn") else f" ({sources[0]['of'].partition(',')[0]})"
+        cells.append([name, damage, ", ".join(line["set"] for line in lines), protocol])
+        for columns in ([line["reference"] for line in lines], lines, sources):
+            cells[-1].append(" / ".join(f"{one['psnr']:.2f}" for one in columns))
+        cells[-1][-1] += told
+    return markdown(cells)
 
 
 def files(report: Report) -> list[str]:

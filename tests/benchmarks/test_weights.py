@@ -13,7 +13,7 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 from weights import card, same_size, score, ship, strips, super_resolution
 from weights.conditions import CONDITIONS, Condition, Once, compressed, draws, heterogeneous, noisy
-from weights.page import TEMPLATE, page
+from weights.page import TEMPLATE, page, summary
 from weights.plots import curve
 from weights.published import PUBLISHED, published
 from weights.recipe import Pictures, Stage, timed
@@ -322,6 +322,21 @@ def test_the_page_is_what_the_kept_numbers_make():
     for name, found in report.items():
         assert (ship.PACKAGE / f"{name}.md").read_text(encoding="utf-8") == card.card(name, found)
         assert (ship.PICTURES / f"{name}.png").is_file()
+
+
+def test_the_readme_has_the_kept_numbers():
+    report = json.loads((DOCS / "weights.json").read_text(encoding="utf-8"))["weights"]
+    assert "\n".join(summary(report)) in (DOCS.parent / "README.md").read_text(encoding="utf-8")
+
+
+def test_the_first_choice_for_super_resolution_scores_best():
+    report = json.loads((DOCS / "weights.json").read_text(encoding="utf-8"))["weights"]
+
+    def psnr(name):
+        return [line["psnr"] for line in report[name]["scores"] if line["condition"] == "x2"]
+
+    names = [row.name for row in list_shipped("super-resolution")]
+    assert all(first >= other for name in names for first, other in zip(psnr(names[0]), psnr(name), strict=True))
 
 
 def test_a_curve_of_one_stage_and_one_point_is_drawn(tmp_path):
