@@ -77,11 +77,17 @@ def test_mixed_distortions_go(name, seed):
 
 
 @pytest.mark.parametrize("row", list_shipped(), ids=lambda row: row.name)
-def test_files_are_small_and_described(row):
+def test_files_are_in_one_precision_and_described(row):
     path = shipped(row.name)
     with safe_open(path, framework="pt") as file:
         kinds = {file.get_slice(name).get_dtype() for name in file.keys()}  # noqa: SIM118
-    assert kinds == {"F16"}
     card = path.with_suffix(".md").read_text(encoding="utf-8")
-    for told in ("BSDS", "weights.train", "seed", "dB", "learning rate", "hours"):
-        assert told.lower() in card.lower()
+    assert kinds == ({"F16"} if "kept in | half precision" in card else {"F32"})
+    for told in (
+        "Berkeley Segmentation Data Set",
+        "python -m weights.train",
+        "Seed 0",
+        "| learning rate |",
+        "| hours |",
+    ):
+        assert told in card
