@@ -8,12 +8,14 @@ from collections.abc import Callable
 from functools import partial
 
 import torch
+from skimage.data import chelsea
 from torch import Tensor
 
 from restorekit.augment import blend, permute_rgb
 from restorekit.data import DegradedFolder, RandomCropPairs
 from restorekit.degrade import gaussian_noise, jpeg, shdd
-from restorekit.models import EDSR, edsr, mepsnet
+from restorekit.image import to_tensor
+from restorekit.models import EDSR, edsr, load_default, mepsnet
 from restorekit.train import supervised
 from restorekit.train.supervised import Augment, Step
 from weights.recipe import Pictures, Recipe, Stage, plain
@@ -24,6 +26,7 @@ MOST_NOISE = 50 / 255
 QUALITIES = 10, 90
 HELD_OUT_SIDE = 128
 FOLD = 2
+IDLE = 1e-3  # of the pixels
 SHDD = shdd("moderate", reference_size=(321, 481))  # of a whole picture; that in a patch would be far stronger
 
 
@@ -42,6 +45,32 @@ def identity_edsr() -> EDSR:
         net.body[-1].weight.zero_()
         net.body[-1].bias.zero_()
     return net
+
+
+def from_denoiser() -> EDSR:
+    """The denoiser that ships, with its idle units made new: a JPEG remover needs the same eyes."""
+    net = load_default("denoising")
+    wake(net, noise_of_25(to_tensor(chelsea())))
+    return net
+
+
+def wake(net: EDSR, x: Tensor) -> None:
+    """Give the units of residual blocks whose ReLU passes next to nothing of ``x`` fresh weights.
+
+    What they feed is set to zero, so that the network computes much the same, and the units can learn again.
+    """
+    blocks, shares = list(net.body)[:-1], []
+    hooks = [
+        block.conv1.register_forward_hook(lambda _, __, out: shares.append((out > 0).float().mean(dim=(0, 2, 3))))
+        for block in blocks
+    ]
+    with torch.no_grad():
+        net(x)
+        for block, hook, share in zip(blocks, hooks, shares, strict=True):
+            hook.remove()
+            idle = share < IDLE
+            fresh = torch.nn.init.kaiming_normal_(torch.empty_like(block.conv1.weight))
+            block.conv1.weight[idle], block.conv1.bias[idle], block.conv2.weight[:, idle] = fresh[idle], 0, 0
 
 
 def clean(pictures: Pictures, stage: Stage, seed: int) -> RandomCropPairs:
@@ -73,10 +102,13 @@ def noisy(_: Tensor, hq: Tensor, *, generator: Draw = None) -> tuple[Tensor, Ten
 
 
 def compressed(_: Tensor, hq: Tensor, *, generator: Draw = None) -> tuple[Tensor, Tensor]:
-    """JPEG of quality 10 to 90; a quarter of the pictures grey, a quarter with all of their colour samples kept."""
+    """JPEG of quality 10 to 90, half of it below 20, where much is to be mended.
+
+    Three of ten pictures are grey, a quarter has all of its colour samples kept.
+    """
     level, kind = torch.rand(2, len(hq), generator=generator).to(hq.device)
-    quality = (QUALITIES[0] + level * (QUALITIES[1] - QUALITIES[0])).round()
-    hq = torch.where((kind < 0.25)[:, None, None, None], _grey(hq), hq)
+    quality = (QUALITIES[0] + level**3 * (QUALITIES[1] - QUALITIES[0])).round()
+    hq = torch.where((kind < 0.3)[:, None, None, None], _grey(hq), hq)
     lq, full = jpeg(hq, quality), kind >= 0.75
     if full.any():
         lq[full] = jpeg(hq[full], quality[full], subsampling="4:4:4")
@@ -124,13 +156,10 @@ DENOISING = Recipe(
 )
 JPEG = Recipe(
     name="edsr_jpeg",
-    network=identity_edsr,
+    network=from_denoiser,
     pairs=clean,
     step=damaging(compressed),
-    stages=(
-        Stage(steps=6000, patch_size=48, batch_size=16, learning_rate=1e-3, floor=0.4, recolour=0.5),
-        Stage(steps=2000, patch_size=96, batch_size=8, learning_rate=4e-4, recolour=0.5),
-    ),
+    stages=(Stage(steps=2000, patch_size=96, batch_size=8, learning_rate=2e-4),),
     examples=partial(damaged, partial(jpeg, quality=10)),
 )
 MIXED = Recipe(

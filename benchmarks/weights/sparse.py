@@ -11,7 +11,7 @@ from weights.recipe import Pictures, Recipe, Stage, plain
 from weights.super_resolution import examples
 
 SCALE = 2
-STAGES = (Stage(steps=2500, patch_size=48, batch_size=8, learning_rate=1e-3),)
+STAGES = (Stage(steps=1500, patch_size=48, batch_size=8, learning_rate=1e-3),)
 
 
 def pairs(pictures: Pictures, stage: Stage, seed: int) -> RandomCropPairs:

@@ -378,3 +378,16 @@ def test_the_time_of_a_run_that_was_stopped_is_added_up(tmp_path):
     with timed(clock):
         pass
     assert first <= float(clock.read_text(encoding="utf-8")) < 101
+
+
+def test_idle_units_wake_and_change_nothing():
+    net, x = same_size.identity_edsr(), torch.rand(1, 3, 20, 20, generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        net.body[-1].weight.normal_(std=0.01)
+        net.body[3].conv1.weight[:40], net.body[3].conv1.bias[:40] = 0, -1
+        before = net(x)
+        same_size.wake(net, x)
+        assert (net.body[3].conv1.weight[:40].abs().amax(dim=(1, 2, 3)) > 0).all()
+        torch.testing.assert_close(net(x), before)
+        assert (net.body[3].conv2.weight[:, :40] == 0).all()
+        assert (net.body[3].conv2.weight[:, 40:] != 0).any()
