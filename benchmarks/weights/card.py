@@ -19,14 +19,13 @@ ABOUT = {
     "edsr_denoising": (
         "EDSR for colour noise",
         "Removes Gaussian noise of sigma 0 to 50 (of 255) from colour pictures without being told how much there is. "
-        f"{_FOLDED} On a noisy photograph most ReLU of its blocks pass nothing, which a lower first learning rate would "
-        "have prevented: a longer training has much to gain.",
+        f"{_FOLDED} Of a noisy photograph most of the ReLUs in its blocks pass nothing: the first learning rate was too "
+        "high.",
     ),
     "edsr_jpeg": (
         "EDSR for JPEG",
         "Removes the artefacts of JPEG at quality 10 to 90 from colour and grey pictures without being told the "
-        f"quality. {_FOLDED} It was trained from edsr_denoising, whose idle units (of residual blocks, most of them: its "
-        "first learning rate was too high) were given fresh weights first.",
+        f"quality. {_FOLDED} Its training began with edsr_denoising, whose idle units were given fresh weights first.",
     ),
     "mepsnet": (
         "MEPSNet, small, for SHDD",
