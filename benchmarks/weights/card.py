@@ -19,7 +19,7 @@ ABOUT = {
     "edsr_denoising": (
         "EDSR for colour noise",
         "Removes Gaussian noise of sigma 0 to 50 (of 255) from colour pictures without being told how much there is. "
-        f"{_FOLDED} Of a noisy photograph most of the ReLUs in its blocks pass nothing: the first learning rate was too "
+        f"{_FOLDED} Of a noisy photograph most ReLUs in its blocks pass nothing: the first learning rate was too "
         "high.",
     ),
     "edsr_jpeg": (
