@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import torch
 from safetensors import safe_open
 from safetensors.torch import save_file
 
@@ -24,16 +25,32 @@ PACKAGE = ROOT / "src" / "restorekit" / "weights"
 PICTURES = ROOT / "docs" / "pictures" / "weights"
 SUMS = "SHA256SUMS"
 
+Content = tuple[dict[str, torch.Tensor], dict[str, str]]
+
 
 def copy(source: Path, target: Path, *, half: bool) -> None:
     """Write the tensors and the metadata of a file to another one; with ``half`` floating tensors in half precision."""
-    with safe_open(source, framework="pt") as file:
-        metadata = file.metadata()
-        tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
+    tensors, metadata = read(source)
     if half:
         tensors = {key: value.half() if value.is_floating_point() else value for key, value in tensors.items()}
+    if target.exists() and same(read(target), (tensors, metadata)):
+        return  # the order of the metadata differs from call to call, and with it the hash
     with atomic_path(target) as beside:
         save_file(tensors, beside, metadata=metadata)
+
+
+def read(path: Path) -> Content:
+    """All tensors of a file, and its metadata."""
+    with safe_open(path, framework="pt") as file:
+        return {key: file.get_tensor(key) for key in file.keys()}, file.metadata()  # noqa: SIM118
+
+
+def same(one: Content, other: Content) -> bool:
+    """Whether two files hold the same."""
+    (tensors, metadata), (others, theirs) = one, other
+    if metadata != theirs or tensors.keys() != others.keys():
+        return False
+    return all(value.dtype == others[key].dtype and torch.equal(value, others[key]) for key, value in tensors.items())
 
 
 def write_sums(folder: Path) -> None:

@@ -258,6 +258,12 @@ def test_half_precision_keeps_metadata_and_whole_numbers(tmp_path):
     assert kinds == {"weight": torch.float16, "steps": torch.int64, "on": torch.bool}
     with safe_open(tmp_path / "c.safetensors", framework="pt") as same:
         assert torch.equal(same.get_tensor("weight"), tensors["weight"])
+    before = (tmp_path / "b.safetensors").stat().st_mtime_ns
+    ship.copy(tmp_path / "a.safetensors", tmp_path / "b.safetensors", half=True)
+    assert (tmp_path / "b.safetensors").stat().st_mtime_ns == before
+    save_file(tensors, tmp_path / "a.safetensors", metadata={"model": "EDSR", "config": "{}"})
+    ship.copy(tmp_path / "a.safetensors", tmp_path / "b.safetensors", half=True)
+    assert ship.read(tmp_path / "b.safetensors")[1]["model"] == "EDSR"
 
 
 def test_shipping_writes_file_card_curve_and_hashes(tmp_path):
