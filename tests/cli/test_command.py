@@ -135,13 +135,14 @@ def test_the_commands_of_the_pages_work(name, tmp_path, monkeypatch, capsys):
     save_weights(network, "carn_m_x2.safetensors")
     torch.save(network.state_dict(), "bare.pth")
     save_weights(dncnn(3, in_channels=3, channels=4), "denoiser.safetensors")
-    write_folder(tmp_path, {"photo.png": noise(24, 32, 3), "photos/a.png": noise(30, 24, 3)})
+    write_folder(tmp_path, {name: noise(24, 32, 3) for name in ("photo.png", "photo.jpg", "photos/a.png")})
+    before = set(tmp_path.rglob("*"))
     page = (Path(__file__).parents[2] / name).read_text(encoding="utf-8")
     commands = [line for line in page.splitlines() if line.startswith("restorekit ")]
-    assert {"restore", "degrade"} <= {line.split()[1] for line in commands}
+    assert sum(line.startswith("restorekit restore ") for line in commands) >= 2
     assert {line: main(shlex.split(line, comments=True)[1:]) for line in commands} == dict.fromkeys(commands, 0)
     assert capsys.readouterr().err == ""
-    assert (tmp_path / "photo_x2.png").is_file()
+    assert len({path for path in tmp_path.rglob("*.png")} - before) >= 2
 
 
 @pytest.fixture
