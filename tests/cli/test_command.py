@@ -142,7 +142,7 @@ def test_the_commands_of_the_pages_work(name, tmp_path, monkeypatch, capsys):
     assert sum(line.startswith("restorekit restore ") for line in commands) >= 2
     assert {line: main(shlex.split(line, comments=True)[1:]) for line in commands} == dict.fromkeys(commands, 0)
     assert capsys.readouterr().err == ""
-    assert len({path for path in tmp_path.rglob("*.png")} - before) >= 2
+    assert len(set(tmp_path.rglob("*.png")) - before) >= 2
 
 
 @pytest.fixture
