@@ -85,6 +85,17 @@ def test_a_file_that_nobody_published(copied):
         shipped("mine")
 
 
+def test_the_list_of_hashes_may_be_written_by_any_tool_but_must_be_there(copied):
+    sums = copied / "SHA256SUMS"
+    digest = {line.split()[1]: line.split()[0] for line in sums.read_text().splitlines()}["carn_m.safetensors"]
+    for text in (f"\n{digest.upper()} *carn_m.safetensors\n\n", f"{digest}  carn_m.safetensors\r\n"):
+        sums.write_bytes(text.encode())
+        assert shipped("carn_m") == copied / "carn_m.safetensors"
+    sums.unlink()
+    with pytest.raises(ValueError, match=r"published is not known; install restorekit again"):
+        shipped("carn_m")
+
+
 def test_the_list_is_true():
     """Each row builds a network of its name and task; nothing lies there unlisted, or without sum and card."""
     for row in list_shipped():
