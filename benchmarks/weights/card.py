@@ -25,7 +25,8 @@ ABOUT = {
     "edsr_jpeg": (
         "EDSR for JPEG",
         "Removes the artefacts of JPEG at quality 10 to 90 from colour and grey pictures without being told the "
-        f"quality. {_FOLDED} Its training began with edsr_denoising, whose idle units were given fresh weights first.",
+        f"quality. {_FOLDED} Its training began with edsr_denoising, whose idle units were given fresh weights first. "
+        "Which are idle was seen on a noisy photograph, the cat of scikit-image, on which nothing was trained.",
     ),
     "mepsnet": (
         "MEPSNet, small, for SHDD",

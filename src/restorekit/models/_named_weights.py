@@ -11,10 +11,6 @@ from restorekit.weights.shipped import Shipped, described, list_shipped, shipped
 N = TypeVar("N", bound=Network)
 
 _DEFAULT = "default"
-OTHERS = (
-    "others are read from a checkpoint: published by the authors of a network, or trained with train.fit and written "
-    "by models.save_weights"
-)
 
 
 def loaded(model: N, weights: str | PathLike[str] | None) -> N:
@@ -25,8 +21,11 @@ def loaded(model: N, weights: str | PathLike[str] | None) -> N:
 
 
 def there_are() -> str:
-    """What comes with the library, for a message."""
-    return f"there are {_listed(list_shipped())}; {OTHERS}"
+    """What comes with the library and what to do about the rest, for a message."""
+    return (
+        f"there are {_listed(list_shipped())}; others are read from a checkpoint: published by the authors of a "
+        "network, or trained with train.fit and written by models.save_weights"
+    )
 
 
 def _listed(rows: tuple[Shipped, ...]) -> str:
